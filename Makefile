@@ -1,0 +1,85 @@
+# make          builds, vets, lints and tests: what a change must pass
+# make test     vets, lints and tests, and installs what is missing for it
+#
+# All that is needed is Go, and a C compiler for the race detector.
+
+GO        ?= go
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+
+LINT_VERSION := v2.15.0
+LINT         := bin/golangci-lint-$(LINT_VERSION)
+
+# Go itself knows whether there is a C compiler.
+RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+
+.PHONY: all
+all: build test
+
+.PHONY: build
+build:
+	$(GO) build ./...
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: $(LINT)
+	$(LINT) config verify
+	$(LINT) run
+
+.PHONY: fmt
+fmt: $(LINT)
+	$(LINT) fmt
+
+# Built from source, so that the module proxy's checksums vouch for it and it
+# understands the Go version in use.
+$(LINT):
+	GOBIN="$(CURDIR)/bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/golangci-lint $@
+
+.PHONY: test
+test: vet lint race-detector
+	$(GO) test $(RACE) -shuffle=on ./...
+
+# Three times over, to find tests that fail now and then.
+.PHONY: test-race-count
+test-race-count: race-detector
+	$(GO) test $(RACE) -shuffle=on -count=3 ./...
+
+.PHONY: test-nocgo
+test-nocgo:
+	CGO_ENABLED=0 $(GO) build ./...
+	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
+
+# Somebody at home may do without the race detector; continuous integration not.
+.PHONY: race-detector
+race-detector:
+	@if [ -z "$(RACE)" ]; then \
+		echo "No C compiler, so there is no race detector." >&2; \
+		test -z "$$CI"; \
+	fi
+
+.PHONY: bench
+bench:
+	$(GO) test -run='^$$' -bench=. -benchmem -benchtime=$(BENCHTIME) ./...
+
+# Each fuzz target for a short while.
+.PHONY: fuzz
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list='^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: cover
+cover:
+	$(GO) test -covermode=atomic -coverpkg=./... -coverprofile=coverage.out ./...
+	$(GO) tool cover -func=coverage.out
+
+.PHONY: clean
+clean:
+	rm -rf bin coverage.out

@@ -1,0 +1,115 @@
+package main
+
+var engineeringProfessions = []profession{
+	{
+		fields: []field{civil}, ads: 6,
+		titles: []title{{"Civil Engineer", 1}, {"Structural Engineer", 1.05}, {"Senior Civil Engineer (Water)", 1.4}, {"Civil Engineering Technician", 0.6}},
+		low:    520, high: 720,
+		skills: []string{"structural design", "AutoCAD Civil 3D", "hydraulics", "site supervision", "tender documents", "reinforced concrete"},
+		duties: []string{
+			"design retaining walls and culverts for the next fifty-year flood",
+			"supervise contractors on three sites",
+			"survey old bridges and say how long they have",
+			"write tender documents that leave no room for surprises",
+			"present options to councils and their residents",
+		},
+		wants: []string{
+			"a degree in civil engineering",
+			"registration as a professional engineer or the wish to get there",
+			"five years of design and site experience",
+			"a driving licence and sturdy boots",
+		},
+	},
+	{
+		fields: []field{workshop, mining, wind}, ads: 5,
+		titles: []title{{"Mechanical Engineer", 1}, {"Maintenance Engineer", 1.05}, {"Mechanical Design Engineer", 1}},
+		low:    540, high: 740,
+		skills: []string{"SolidWorks", "finite element analysis", "pumps", "preventive maintenance", "vibration analysis", "project management"},
+		duties: []string{
+			"design parts that can be cast in one pour",
+			"plan shutdowns down to the hour",
+			"find the cause when a bearing fails for the third time",
+			"introduce condition monitoring on the main pumps",
+			"train artisans on new machines",
+		},
+		wants: []string{
+			"a degree or diploma in mechanical engineering",
+			"a government certificate of competency as an advantage",
+			"experience in heavy industry",
+			"drawings that a fitter can read",
+		},
+	},
+	{
+		fields: []field{energy}, ads: 6,
+		titles: []title{{"Electrical Engineer", 1}, {"Power Systems Engineer", 1.2}, {"Renewable Energy Engineer", 1.1}, {"Control Systems Engineer", 1.1}},
+		low:    560, high: 780,
+		skills: []string{"power systems", "SCADA", "PLC programming", "grid codes", "protection relays", "solar PV", "battery storage"},
+		duties: []string{
+			"size inverters and batteries for cold stores and clinics",
+			"model what a new wind park does to the grid",
+			"set protection relays and prove that they trip",
+			"commission substations with the utility's engineers",
+			"write control logic that a technician can follow at night",
+		},
+		wants: []string{
+			"a degree in electrical engineering",
+			"knowledge of the grid connection code",
+			"experience with medium voltage",
+			"willingness to spend a week a month on site",
+		},
+	},
+	{
+		fields: []field{wine, farming}, ads: 4,
+		titles: []title{{"Process Engineer", 1}, {"Chemical Engineer", 1}, {"Quality Manager", 0.95}},
+		low:    520, high: 700,
+		skills: []string{"process optimisation", "HACCP", "ISO 9001", "water treatment", "statistics", "laboratory methods"},
+		duties: []string{
+			"halve the water that goes into a litre of product",
+			"run trials and write down what failed as well",
+			"own the quality manual and the audits that come with it",
+			"start up a new treatment line with its suppliers",
+		},
+		wants: []string{
+			"a degree in chemical or process engineering",
+			"experience in food, drink or water",
+			"statistics that you trust",
+			"the diplomacy to stop a line when it has to be stopped",
+		},
+	},
+	{
+		fields: []field{mining}, ads: 3,
+		titles: []title{{"Mining Engineer", 1}, {"Mine Planner", 0.9}, {"Mine Surveyor", 0.75}},
+		low:    620, high: 880,
+		skills: []string{"mine planning", "rock mechanics", "Datamine", "blasting certificate", "ventilation", "underground safety"},
+		duties: []string{
+			"plan the next quarter's stopes with production and safety at one table",
+			"measure what was mined against what was planned",
+			"lead safety walks at the start of each shift",
+			"keep the plans that rescue teams would rely on up to date",
+		},
+		wants: []string{
+			"a degree or diploma in mining",
+			"a blasting certificate or the plan to get one",
+			"medical fitness for work underground",
+			"three years on an operating mine",
+		},
+	},
+	{
+		fields: []field{mining}, ads: 4,
+		titles: []title{{"Mine Geologist", 1}, {"Exploration Geologist", 1.05}, {"Resource Geologist", 1.25}},
+		low:    540, high: 760,
+		skills: []string{"core logging", "geological mapping", "GIS", "resource modelling", "sampling", "Leapfrog"},
+		duties: []string{
+			"log core and tell the drillers where to drill next",
+			"map structures before they surprise us",
+			"keep the resource model up to date",
+			"set up field camps and bring everybody home again",
+		},
+		wants: []string{
+			"an honours degree in geology",
+			"experience with drilling campaigns",
+			"comfort with heat, dust and long drives",
+			"notes that others can use",
+		},
+	},
+}

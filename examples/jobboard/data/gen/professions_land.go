@@ -1,0 +1,130 @@
+package main
+
+var landProfessions = []profession{
+	{
+		fields: []field{wine}, ads: 4,
+		titles: []title{{"Winemaker", 1.2}, {"Assistant Winemaker", 0.8}, {"Cellar Master", 1.5}},
+		low:    340, high: 480,
+		skills: []string{"vinification", "barrel management", "wine tasting", "laboratory analysis", "harvest planning", "blending"},
+		duties: []string{
+			"decide with your tongue and the laboratory when to pick",
+			"look after four hundred barrels",
+			"bring the cellar through harvest without an accident",
+			"blend what the vintage gives rather than what the label asks",
+		},
+		wants: []string{
+			"a qualification in oenology",
+			"two or more harvests, one of them abroad",
+			"a nose that you trust",
+			"willingness to start at five in February",
+		},
+	},
+	{
+		fields: []field{wine}, ads: 3,
+		titles: []title{{"Viticulturist", 1}, {"Vineyard Manager", 1.15}},
+		low:    320, high: 450,
+		skills: []string{"pruning", "soil science", "irrigation", "pest management", "vine nursery", "tractor maintenance"},
+		duties: []string{
+			"prune old bush vines and teach others how",
+			"read leaves, soil and weather stations",
+			"plan the replanting of six hectares a year",
+			"lead thirty pickers through the harvest",
+		},
+		wants: []string{
+			"a qualification in viticulture",
+			"experience with dry-farmed vineyards",
+			"fluent Afrikaans or isiXhosa",
+			"boots and patience",
+		},
+	},
+	{
+		fields: []field{wine, hotel}, ads: 4,
+		titles: []title{{"Sommelier", 1.2}, {"Tasting Room Host", 0.8}, {"Cellar Door Manager", 1.5}},
+		low:    170, high: 250,
+		skills: []string{"wine tasting", "guest relations", "food pairing", "stock control", "foreign languages"},
+		duties: []string{
+			"pour and explain wines to beginners and collectors",
+			"keep a list that is a pleasure to read",
+			"pair six courses with six stories",
+			"look after the club members by name",
+		},
+		wants: []string{
+			"a wine diploma or the examination booked",
+			"experience in restaurants or tasting rooms",
+			"enthusiasm without jargon",
+			"a third language",
+		},
+	},
+	{
+		fields: []field{farming}, ads: 4,
+		titles: []title{{"Farm Manager", 1.2}, {"Assistant Farm Manager", 0.8}, {"Packhouse Manager", 1.15}},
+		low:    320, high: 450,
+		skills: []string{"irrigation", "staff management", "pest management", "GlobalG.A.P.", "tractor maintenance", "cold chain"},
+		duties: []string{
+			"plan the season from the first spray to the last bin",
+			"make every drop of the water allocation count",
+			"see that fruit and grain leave the way they came in",
+			"lead a seasonal team of ninety",
+		},
+		wants: []string{
+			"a diploma or degree in agriculture",
+			"experience with citrus, grain or vegetables",
+			"fair and clear leadership",
+			"a Code B driving licence",
+		},
+	},
+	{
+		fields: []field{farming}, ads: 5,
+		titles: []title{{"Agronomist", 1.1}, {"Agricultural Extension Officer", 0.9}, {"Irrigation Specialist", 1}},
+		low:    310, high: 430,
+		skills: []string{"soil science", "crop rotation", "irrigation", "plant nutrition", "field trials", "GIS"},
+		duties: []string{
+			"advise growers on their own land and in their own language",
+			"run field trials with strips that anybody can see from the road",
+			"walk the fields and notice trouble early",
+			"read soil pits as others read newspapers",
+		},
+		wants: []string{
+			"a degree in agronomy, soil science or horticulture",
+			"experience with dryland and irrigated crops",
+			"credibility with people who have farmed for forty years",
+			"a Code B driving licence",
+		},
+	},
+	{
+		fields: []field{marine}, ads: 4,
+		titles: []title{{"Marine Biologist", 1.1}, {"Aquarist", 0.8}, {"Ecologist", 1.1}},
+		low:    290, high: 400,
+		skills: []string{"field surveys", "diving", "animal care", "statistics", "public speaking", "report writing"},
+		duties: []string{
+			"count what lives there and publish it",
+			"speak to school classes about what they can do",
+			"plan surveys around tides and weather",
+			"care for animals until they can be released",
+		},
+		wants: []string{
+			"a degree in biology or zoology",
+			"a scientific diving permit or the fitness to get one",
+			"experience with field data and its gaps",
+			"readiness to get wet",
+		},
+	},
+	{
+		fields: []field{nature}, ads: 5,
+		titles: []title{{"Environmental Consultant", 1.1}, {"Botanist", 1}, {"Conservation Manager", 1.25}},
+		low:    310, high: 430,
+		skills: []string{"environmental impact assessment", "GIS", "plant identification", "invasive species", "field surveys", "stakeholder meetings"},
+		duties: []string{
+			"write impact assessments that developers cannot talk away",
+			"lead teams that clear pines from mountain slopes",
+			"map wetlands before somebody builds on them",
+			"find the rare bulb that everybody else walked past",
+		},
+		wants: []string{
+			"a degree in botany or environmental science",
+			"registration as a natural scientist as an advantage",
+			"legs for mountains",
+			"reports that stand up in a hearing",
+		},
+	},
+}
