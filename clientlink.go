@@ -1,0 +1,362 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/majordomo"
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// call is one call of a client, from the caller's invocation to its outcome. It is
+// used again.
+type call struct {
+	request majordomo.Call
+
+	done    chan struct{} // holds a token when the outcome is there
+	result  json.RawMessage
+	opaque  bool
+	body    [][]byte // of an opaque reply
+	failure majordomo.Failure
+	failed  bool
+
+	parts *parts // of a stream
+}
+
+func newCall() any {
+	k := &call{done: make(chan struct{}, 1)}
+	k.request.Data = k
+	return k
+}
+
+// recycle makes k ready for another call. Its outcome was taken.
+func (c *Client) recycle(k *call) {
+	done := k.done
+	*k = call{done: done}
+	k.request.Data = k
+	c.calls.Put(k)
+}
+
+// part takes one partial reply: a value of a stream, or the first frames of an
+// opaque reply.
+func (k *call) part(a *majordomo.ClientAction) {
+	switch {
+	case k.parts != nil:
+		k.parts.add(a.Result)
+	case k.opaque:
+		k.body = append(k.body, a.Body...)
+	}
+}
+
+// end takes the outcome.
+func (k *call) end(a *majordomo.ClientAction) {
+	k.result = a.Result
+	if k.opaque {
+		k.body = append(k.body, a.Body...)
+	}
+	if a.Failure != nil {
+		k.failed, k.failure = true, *a.Failure
+	}
+	if k.parts != nil {
+		k.parts.end()
+	}
+}
+
+// clientLink drives a client's session: whoever has work for it runs it (see
+// combiner), and does what it asked for after leaving it.
+type clientLink struct {
+	cfg     *ClientConfig
+	clock   clock
+	work    combiner[clientWork]
+	scratch sync.Pool    // *clientTurn
+	waiting atomic.Int64 // calls
+	once    sync.Once
+	over    chan struct{} // closed when the session was closed
+
+	// What follows belongs to whoever runs the session.
+	session *majordomo.ClientSession
+	link    *link
+	event   majordomo.ClientEvent // of what isn't a message
+	closed  bool
+}
+
+// clientWork is something for the session to do.
+type clientWork struct {
+	kind     majordomo.ClientEventKind
+	conn     uint64
+	n        int
+	call     *call
+	messages *clientTurn    // only its events are used
+	dialed   transport.Conn // ClientDialed
+	err      error
+}
+
+// clientTurn is room for the messages of one batch, and for what comes of a turn.
+type clientTurn struct {
+	outbox
+	events []majordomo.ClientEvent
+	unsent []majordomo.ClientEvent
+	done   []*call
+	notes  []majordomo.ClientAction
+	closed bool
+}
+
+func newClientLink(cfg *ClientConfig, session *majordomo.ClientSession) *clientLink {
+	l := &clientLink{cfg: cfg, session: session, clock: newClock(), over: make(chan struct{})}
+	l.link = newLink(cfg.Transport, cfg.Brokers, cfg.DialTimeout, func() { l.submit(clientWork{kind: majordomo.ClientWake}) })
+	l.scratch.New = func() any { return new(clientTurn) }
+	l.link.on = dialEvents{
+		dialed: func(id uint64, conn transport.Conn) {
+			l.submit(clientWork{kind: majordomo.ClientDialed, conn: id, dialed: conn})
+		},
+		failed: func(id uint64, err error) {
+			l.submit(clientWork{kind: majordomo.ClientDialFailed, conn: id, err: err})
+		},
+		lost: func(id uint64, err error) {
+			l.submit(clientWork{kind: majordomo.ClientLost, conn: id, err: err})
+		},
+		read: l.read,
+	}
+	return l
+}
+
+// start gives a call to the session.
+func (l *clientLink) start(now time.Time, k *call) {
+	w := clientWork{kind: majordomo.ClientCall, call: k}
+	others := l.waiting.Add(1) > 1
+	if !l.work.enter(w) {
+		return
+	}
+	if others {
+		// Other callers that are ready to run put their calls into the inbox
+		// first, and all of them leave together.
+		runtime.Gosched()
+	}
+	t := l.scratch.Get().(*clientTurn)
+	l.take(now, &w, t)
+	l.run(now, t, 1)
+}
+
+// abort ends a call that nobody waits for any more.
+func (l *clientLink) abort(k *call, why error) {
+	l.submit(clientWork{kind: majordomo.ClientAbort, call: k, err: why})
+}
+
+// wait waits until a call is done, or its context is.
+func (l *clientLink) wait(ctx context.Context, k *call) {
+	defer l.waiting.Add(-1)
+	over := ctx.Done()
+	if over == nil {
+		<-k.done
+		return
+	}
+	select {
+	case <-k.done:
+	case <-over:
+		l.abort(k, ctx.Err())
+		<-k.done // at once: either of the abort, or of an outcome that came before it
+	}
+}
+
+// read takes a batch of messages of the broker.
+func (l *clientLink) read(id uint64, batch []transport.Message) {
+	b := l.scratch.Get().(*clientTurn)
+	if cap(b.events) < len(batch) {
+		b.events = make([]majordomo.ClientEvent, len(batch))
+	}
+	b.events = b.events[:len(batch)]
+	for i, m := range batch {
+		b.events[i].Received(id, m)
+	}
+	l.submit(clientWork{kind: majordomo.ClientMessage, messages: b})
+}
+
+func (l *clientLink) submit(w clientWork) { l.submitAt(l.clock.now(), w) }
+
+// submitAt has w done: by the caller, if nobody runs the session.
+func (l *clientLink) submitAt(now time.Time, w clientWork) {
+	if l.work.enter(w) {
+		t := l.scratch.Get().(*clientTurn)
+		l.take(now, &w, t)
+		l.run(now, t, 1)
+	}
+}
+
+// run runs the session, which the caller holds, on what others left, leaves it,
+// and then does what was asked for.
+func (l *clientLink) run(now time.Time, t *clientTurn, spent int) {
+	for {
+		work, handOver := l.work.more(spent, func() { l.leave(now, t) })
+		if handOver {
+			go func() { l.run(l.clock.now(), l.scratch.Get().(*clientTurn), 0) }()
+		}
+		if work == nil {
+			break
+		}
+		for i := range work {
+			l.take(now, &work[i], t)
+		}
+		spent += len(work)
+		l.work.reuse(work)
+	}
+	l.finish(t)
+}
+
+// take takes one piece of work to the session.
+func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
+	if b := w.messages; b != nil {
+		for i := range b.events {
+			l.step(now, &b.events[i], t)
+		}
+		clear(b.events)
+		b.events = b.events[:0]
+		l.scratch.Put(b)
+		return
+	}
+	ev := &l.event
+	ev.Kind, ev.Conn, ev.N, ev.Err, ev.Call = w.kind, w.conn, w.n, w.err, nil
+	if w.call != nil {
+		ev.Call = &w.call.request
+	}
+	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
+		return
+	}
+	l.step(now, ev, t)
+	switch w.kind {
+	case majordomo.ClientDialFailed, majordomo.ClientLost:
+		l.link.drop(w.conn)
+	case majordomo.ClientClose:
+		l.closed = true
+		l.link.timer.Stop()
+		t.closed = true
+	}
+}
+
+// clientUnsent is the event of a call whose message the connection didn't take.
+func clientUnsent(a *majordomo.ClientAction, err error) majordomo.ClientEvent {
+	ev := majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call}
+	ev.Failure = majordomo.Failure{Code: int(CodeOverloaded), Text: "the connection to the broker is full", Cause: err}
+	if errors.Is(err, transport.ErrTooLarge) {
+		ev.Failure.Code, ev.Failure.Text = int(CodeTooLarge), "the request is larger than the transport takes"
+	}
+	return ev
+}
+
+// step takes one event to the session; what has to wait until the session is left
+// is collected in t.
+func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTurn) {
+	actions := l.session.Step(now, ev)
+	unsent := len(t.unsent)
+	for i := range actions {
+		switch a := &actions[i]; a.Kind {
+		case majordomo.ClientSend:
+			var err error
+			if t.flush, err = l.link.send(t.flush, a.Conn, a.Message); err != nil && a.Call != nil {
+				t.unsent = append(t.unsent, clientUnsent(a, err))
+			}
+		case majordomo.ClientDial:
+			l.link.dial(a.Conn, a.Broker)
+		case majordomo.ClientHangup:
+			if c := l.link.drop(a.Conn); c != nil {
+				t.close = append(t.close, c)
+			}
+		case majordomo.ClientPart:
+			a.Call.Data.(*call).part(a)
+		case majordomo.ClientDone:
+			k := a.Call.Data.(*call)
+			k.end(a)
+			t.done = append(t.done, k)
+		case majordomo.ClientNote:
+			t.notes = append(t.notes, *a)
+		}
+	}
+	for len(t.unsent) > unsent {
+		failed := t.unsent[len(t.unsent)-1]
+		t.unsent = t.unsent[:len(t.unsent)-1]
+		l.step(now, &failed, t)
+	}
+}
+
+// leave does what has to be done before somebody else may run the session.
+func (l *clientLink) leave(now time.Time, t *clientTurn) {
+	t.outbox.leave()
+	if !l.closed {
+		l.link.rearm(now, l.session.NextWake())
+	}
+}
+
+// finish does what a turn left to be done; the session is free.
+func (l *clientLink) finish(t *clientTurn) {
+	t.carryOut()
+	for _, k := range t.done {
+		k.done <- struct{}{}
+	}
+	for i := range t.notes {
+		l.note(&t.notes[i])
+	}
+	if t.closed {
+		close(l.over)
+	}
+	clear(t.done)
+	clear(t.notes)
+	t.done, t.notes, t.closed = t.done[:0], t.notes[:0], false
+	l.scratch.Put(t)
+}
+
+func (l *clientLink) note(a *majordomo.ClientAction) {
+	if l.cfg.Logger != nil {
+		l.cfg.Logger.Warn(a.Text, "error", a.Err)
+	}
+}
+
+// close ends the session and waits for what the link started.
+func (l *clientLink) close() {
+	l.once.Do(func() { l.submit(clientWork{kind: majordomo.ClientClose}) })
+	<-l.over
+	l.link.tasks.Wait()
+}
+
+// parts are the values of a stream that its reader hasn't taken yet. The window
+// bounds them, so that they never hold up the connection.
+type parts struct {
+	mu     sync.Mutex // guards values and ended
+	values []json.RawMessage
+	ended  bool
+	more   chan struct{} // holds a token when there may be something to take
+}
+
+func newParts() *parts { return &parts{more: make(chan struct{}, 1)} }
+
+func (p *parts) add(value json.RawMessage) {
+	p.mu.Lock()
+	p.values = append(p.values, value)
+	p.mu.Unlock()
+	p.notify()
+}
+
+func (p *parts) end() {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.notify()
+}
+
+func (p *parts) notify() {
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the values that came, and whether they are the last.
+func (p *parts) take() (values []json.RawMessage, ended bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	values, p.values = p.values, nil
+	return values, p.ended
+}

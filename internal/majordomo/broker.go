@@ -1,0 +1,319 @@
+package majordomo
+
+import (
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/mdp"
+)
+
+// sliceLength bounds what one step does of work that grows with what is queued.
+const sliceLength = 256
+
+type timerKind uint8
+
+const (
+	timerRequest timerKind = iota
+	timerPeer
+	timerSweep
+	timerMemory
+	timerWindow
+	timerDrain
+)
+
+// Broker is a Majordomo broker as a state machine. Its methods must not be
+// called at the same time.
+type Broker struct {
+	cfg   Config
+	start time.Time
+	now   time.Duration // since start; it never goes back
+	wheel wheel
+
+	actions  []Action
+	observed []Observation
+	arena    arena
+
+	peers      list[Peer]
+	accounts   map[string]*account
+	services   map[string]*service
+	vacant     list[service]
+	memory     timer
+	index      requestIndex
+	window     window
+	quarantine quarantine
+
+	serial      uint64
+	peerSerial  uint64
+	queued      int
+	queuedBytes int64
+	running     int // handed over and not settled
+	abandoned   int
+
+	draining bool
+	drained  bool
+	drain    timer
+
+	free       []*request
+	freeQueues []*callerQueue
+
+	counts Counts
+}
+
+// NewBroker returns a broker that starts now.
+func NewBroker(cfg Config, now time.Time) (*Broker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		cfg:      cfg,
+		start:    now,
+		accounts: make(map[string]*account),
+		services: make(map[string]*service),
+		index:    newRequestIndex(),
+	}
+	b.window.entries = make(map[string]*entry)
+	b.quarantine.bySerial = make(map[uint64]*quarantined)
+	b.memory.kind = timerMemory
+	b.window.timer.kind = timerWindow
+	b.drain.kind = timerDrain
+	return b, nil
+}
+
+// Step makes the broker take ev at the time now, and returns what has to be done.
+// The actions are valid until the next call; the messages in them stay.
+func (b *Broker) Step(now time.Time, ev *Event) []Action {
+	if t := now.Sub(b.start); t > b.now {
+		b.now = t
+	}
+	b.actions = b.actions[:0]
+	b.observed = b.observed[:0]
+	timers := 16
+	switch ev.Kind {
+	case Message:
+		b.message(ev)
+	case Gone:
+		b.gone(ev.Peer, ev.Err)
+	case Wake:
+		timers = sliceLength
+	case Drain:
+		b.beginDrain(ev.Deadline)
+	}
+	b.fire(timers)
+	if b.draining && !b.drained {
+		b.checkDrained()
+	}
+	return b.actions
+}
+
+// Observed returns what the last step has to tell; it is valid until the next.
+func (b *Broker) Observed() []Observation { return b.observed }
+
+// NextWake returns when a Wake is due, zero for never. It may be early.
+func (b *Broker) NextWake() time.Time {
+	at, ok := b.wheel.wake()
+	if !ok {
+		return time.Time{}
+	}
+	return b.start.Add(at)
+}
+
+// fire lets at most n timers fire; those left over are due at once.
+func (b *Broker) fire(n int) {
+	for range n {
+		t := b.wheel.pop(b.now)
+		if t == nil {
+			return
+		}
+		switch t.kind {
+		case timerRequest:
+			b.requestFired(t.owner.(*request))
+		case timerPeer:
+			b.peerFired(t.owner.(*Peer))
+		case timerSweep:
+			b.sweepFired(t.owner.(*service))
+		case timerMemory:
+			b.memoryFired()
+		case timerWindow:
+			b.windowFired()
+		case timerDrain:
+			b.drainFired()
+		}
+	}
+}
+
+// message takes what a peer sent.
+func (b *Broker) message(ev *Event) {
+	p := ev.Peer
+	if p.closed {
+		return
+	}
+	if ev.Err != nil {
+		b.counts.Invalid++
+		b.note(p, "invalid message dropped", ev.Err)
+		return
+	}
+	if !p.known.linked() {
+		b.meet(p)
+	}
+	p.heard = b.now
+	switch c := &ev.Command; c.Kind {
+	case mdp.ClientRequest:
+		if mdp.Reserved(c.Service) {
+			b.mmi(p, ev)
+		} else {
+			b.request(p, ev)
+		}
+	case mdp.Ready:
+		b.ready(p, c)
+	case mdp.WorkerPartial:
+		b.partial(p, ev)
+	case mdp.WorkerFinal:
+		b.final(p, ev)
+	case mdp.Heartbeat:
+		b.heartbeat(p, c)
+	case mdp.Disconnect:
+		b.disconnect(p)
+	}
+}
+
+// meet takes p into the broker's books.
+func (b *Broker) meet(p *Peer) {
+	b.peerSerial++
+	p.serial = b.peerSerial
+	p.since, p.sent = b.now, b.now
+	p.beat.kind, p.beat.owner = timerPeer, p
+	p.account = b.accounts[p.id.Name]
+	if p.account == nil || p.id.Name == "" {
+		p.account = &account{name: p.id.Name, frame: []byte(p.id.Name)}
+		if p.id.Name != "" {
+			b.accounts[p.id.Name] = p.account
+		}
+	}
+	p.account.peers++
+	b.peers.pushBack(&p.known, p)
+}
+
+// gone deals with everything that p leaves behind.
+func (b *Broker) gone(p *Peer, reason error) {
+	p.closed = true
+	if !p.known.linked() {
+		return
+	}
+	if p.worker != nil {
+		why := "connection lost"
+		if reason != nil {
+			why = reason.Error()
+		}
+		b.lose(p.worker, why, false)
+	}
+	for r := p.requests.front(); r != nil; r = p.requests.front() {
+		b.forsake(r)
+	}
+	b.wheel.stop(&p.beat)
+	p.known.unlink()
+	p.account.peers--
+	if p.account.peers == 0 && p.account.name != "" {
+		delete(b.accounts, p.account.name)
+	}
+}
+
+// peerFired sends the heartbeat that is due and drops a peer that was silent for
+// too long (RFC 7 "Heartbeating").
+func (b *Broker) peerFired(p *Peer) {
+	w := p.worker
+	if w == nil && !p.held {
+		return
+	}
+	limit := b.cfg.expiry()
+	if w != nil {
+		limit = b.patience(w)
+	}
+	if b.now-p.heard >= limit {
+		if w != nil {
+			b.lose(w, "heartbeats lost", true)
+		}
+		if p.held {
+			b.act(Action{Kind: Close, Peer: p, Text: "heartbeats lost"})
+			b.gone(p, errSilent)
+		}
+		return
+	}
+	next := p.heard + limit
+	if w != nil && w.ready {
+		if b.now-p.sent >= b.cfg.HeartbeatInterval {
+			b.send(p, &mdp.Command{Version: w.version, Kind: mdp.Heartbeat})
+		}
+		next = min(next, p.sent+b.cfg.HeartbeatInterval)
+	}
+	b.wheel.set(&p.beat, next)
+}
+
+// beginDrain starts the end of the broker's service (docs/protocol.md
+// "Stopping").
+func (b *Broker) beginDrain(until time.Time) {
+	if b.draining {
+		return
+	}
+	b.draining = true
+	for _, s := range b.services {
+		if s.queued > 0 {
+			b.wheel.set(&s.sweep, b.now)
+		}
+	}
+	if !until.IsZero() {
+		b.wheel.set(&b.drain, until.Sub(b.start))
+	}
+}
+
+// drainFired gives up the opaque requests that no worker came for.
+func (b *Broker) drainFired() {
+	for _, s := range b.services {
+		for r := s.parked.front(); r != nil; r = s.parked.front() {
+			b.unqueue(r)
+			b.expire(r)
+		}
+	}
+	if b.queued > 0 {
+		b.wheel.set(&b.drain, b.now+time.Millisecond)
+	}
+}
+
+// checkDrained ends the drain once every reply that somebody waits for was
+// relayed.
+func (b *Broker) checkDrained() {
+	if b.queued > 0 || b.running > 0 {
+		return
+	}
+	b.drained = true
+	for nd := b.peers.head; nd != nil; nd = nd.next {
+		if w := nd.of.worker; w != nil {
+			b.lose(w, "broker drained", true)
+		}
+	}
+	b.act(Action{Kind: Drained})
+}
+
+func (b *Broker) act(a Action) { b.actions = append(b.actions, a) }
+
+// note has the log told of what p did wrong, at most once a second for a peer.
+func (b *Broker) note(p *Peer, text string, err error) {
+	p.invalid++
+	if p.invalid > 1 && b.now < p.noteAfter {
+		return
+	}
+	p.noteAfter = b.now + time.Second
+	b.act(Action{Kind: Note, Peer: p, Text: text, Err: err})
+}
+
+// send has the command sent to p.
+func (b *Broker) send(p *Peer, c *mdp.Command) {
+	p.sent = b.now
+	b.act(Action{Kind: Send, Peer: p, Message: c.AppendTo(b.arena.frames(c.Len()))})
+}
+
+func (b *Broker) allowed(p *Peer, right Right, service, method []byte) bool {
+	if a := b.cfg.Authorizer; a != nil {
+		return a.Allow(p.id, right, service, method)
+	}
+	return right != MayOperate || p.id.Local || b.cfg.Operate
+}

@@ -1,0 +1,152 @@
+package majordomo
+
+import (
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+	"github.com/mdpmesh/mesh/internal/mdp"
+)
+
+// message takes what the broker at l sent.
+func (s *ClientSession) message(l *clientLink, ev *ClientEvent) {
+	if ev.Err != nil {
+		s.invalid(l, ev.Err)
+		return
+	}
+	l.heard, l.spoke = s.now, true
+	if l.plain {
+		s.redial.worked()
+	}
+	if string(ev.Command.Service) == mdp.MMIPing && s.own(l, ev) {
+		s.ponged(l, ev)
+		return
+	}
+	c := s.asker(l, ev)
+	switch {
+	case c == nil:
+		if !acknowledges(ev) {
+			s.counts.Late++
+		}
+	case ev.Command.Kind == mdp.ClientPartial:
+		s.part(c, ev)
+	default:
+		s.final(l, c, ev)
+	}
+}
+
+// invalid drops a message, and has the log told at most once a second.
+func (s *ClientSession) invalid(l *clientLink, err error) {
+	s.counts.Invalid++
+	if s.counts.Invalid > 1 && s.now < s.noteAfter {
+		return
+	}
+	s.noteAfter = s.now + time.Second
+	s.note(l, "invalid message dropped", err)
+}
+
+// own says whether an answer to mmi.ping is one to the session itself. The first
+// ping is the only request that is out, so that a plain broker's answer, which has
+// no id, is one to it.
+func (s *ClientSession) own(l *clientLink, ev *ClientEvent) bool {
+	if l.state == linkProbing {
+		return true
+	}
+	id, ok := parseCallID(ev.Envelope.ID)
+	return ok && id&(1<<s.slotBits-1) == 0
+}
+
+// asker returns the call that the reply is for, or nil where there is none: it was
+// given up, or never was. Replies are known by id, never by their order.
+func (s *ClientSession) asker(l *clientLink, ev *ClientEvent) *Call {
+	if s.cfg.Opaque {
+		if c := l.out.front(); c != nil && string(c.Service) == string(ev.Command.Service) {
+			return c
+		}
+		return nil
+	}
+	id, ok := parseCallID(ev.Envelope.ID)
+	if !ok {
+		return nil
+	}
+	at := id & (1<<s.slotBits - 1)
+	if at >= uint64(len(s.slots)) {
+		return nil
+	}
+	c := s.slots[at].call
+	if c == nil || c.progress.id != id || c.progress.link != l {
+		return nil
+	}
+	return c
+}
+
+// parseCallID reads an id as this side writes them.
+func parseCallID(raw []byte) (id uint64, ok bool) {
+	if len(raw) == 0 || len(raw) > len("9007199254740991") {
+		return 0, false
+	}
+	for _, digit := range raw {
+		if digit < '0' || digit > '9' {
+			return 0, false
+		}
+		id = id*10 + uint64(digit-'0')
+	}
+	return id, true
+}
+
+// acknowledges says whether the message is the one empty frame that follows a
+// notification (docs/protocol.md "Bodies").
+func acknowledges(ev *ClientEvent) bool {
+	c := &ev.Command
+	return c.Kind == mdp.ClientFinal && len(c.Body) == 1 && len(c.Body[0]) == 0
+}
+
+// part takes a PARTIAL.
+func (s *ClientSession) part(c *Call, ev *ClientEvent) {
+	c.progress.parted = true
+	switch {
+	case c.Window <= 0:
+		// Whoever asked for one value gets that of the FINAL.
+	case s.cfg.Opaque:
+		s.act(ClientAction{Kind: ClientPart, Call: c, Body: ev.Command.Body})
+	case ev.Envelope.Kind == jsonrpc.Result:
+		s.act(ClientAction{Kind: ClientPart, Call: c, Result: ev.Envelope.Result, Body: ev.Command.Body})
+	default:
+		s.invalid(c.progress.link, errPartNoResult)
+	}
+}
+
+// final takes the last word on c.
+func (s *ClientSession) final(l *clientLink, c *Call, ev *ClientEvent) {
+	s.returning = false
+	body := ev.Command.Body
+	if s.cfg.Opaque {
+		s.finish(c, ClientAction{Body: body})
+		return
+	}
+	if len(body) > 1 && c.Window > 0 {
+		s.parts(c, body[:len(body)-1])
+		body = body[len(body)-1:]
+	}
+	switch ev.Envelope.Kind {
+	case jsonrpc.Result:
+		s.finish(c, ClientAction{Result: ev.Envelope.Result, Body: body})
+	case jsonrpc.Failure:
+		f := ev.Failure // the event is used again
+		s.refused(l, c, &f)
+	default:
+		s.fail(c, &Failure{Code: jsonrpc.CodeInternal, Text: "the reply is neither a result nor an error", HandedOver: HandedYes, Local: true})
+	}
+}
+
+// parts gives out the parts of a stream that a broker of MDP/0.1 put before the
+// last frame (docs/protocol.md "Versions and peers").
+func (s *ClientSession) parts(c *Call, frames [][]byte) {
+	for i := range frames {
+		var env jsonrpc.Envelope
+		jsonrpc.Scan(frames[i], &env)
+		if env.Kind == jsonrpc.Result {
+			c.progress.parted = true
+			s.act(ClientAction{Kind: ClientPart, Call: c, Result: env.Result, Body: frames[i : i+1 : i+1]})
+		}
+	}
+}

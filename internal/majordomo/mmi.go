@@ -1,0 +1,226 @@
+package majordomo
+
+import (
+	"encoding/json"
+
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+	"github.com/mdpmesh/mesh/internal/mdp"
+)
+
+// Pong is the result of mmi.ping.
+type Pong struct {
+	Broker      string `json:"broker"`
+	Incarnation string `json:"incarnation"`
+	Version     string `json:"version,omitempty"`
+	Draining    bool   `json:"draining,omitempty"`
+	HeartbeatMS int64  `json:"heartbeat_ms"`
+	Liveness    int    `json:"liveness"`
+}
+
+// mmiParams holds the members of the params of all management methods; each
+// reads those that it knows.
+type mmiParams struct {
+	ID      json.RawMessage `json:"id"`      // mmi.cancel, mmi.credit: the JSON-RPC id of a request of the asker
+	N       int             `json:"n"`       // mmi.credit
+	Service string          `json:"service"` // mmi.service, mmi.services, mmi.pause, mmi.resume
+	Request uint64          `json:"request"` // mmi.release, mmi.drop: the broker's serial number
+	Worker  string          `json:"worker"`  // mmi.drain, mmi.disconnect: the instance of a worker
+}
+
+// mmi answers a request to a service that begins with "mmi." (RFC 8).
+func (b *Broker) mmi(p *Peer, ev *Event) {
+	c, env := &ev.Command, &ev.Envelope
+	if !env.Complete && len(c.Body) == 1 {
+		jsonrpc.Scan(c.Body[0], env)
+	}
+	isRPC := env.Kind == jsonrpc.Request || env.Kind == jsonrpc.Notification
+	var params mmiParams
+	if isRPC && env.Params != nil && string(c.Service) != mdp.MMIRegister {
+		if err := json.Unmarshal(env.Params, &params); err != nil {
+			b.answer(p, ev, nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the parameters can't be read: " + err.Error()})
+			return
+		}
+	} else if !isRPC {
+		params.Service = string(c.Body[0])
+	}
+	result, f := b.manage(p, string(c.Service), isRPC, env, &params)
+	b.answer(p, ev, result, f)
+}
+
+// manage carries out one management request.
+func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope, params *mmiParams) (any, *failure) {
+	switch name {
+	case mdp.MMIService:
+		s := b.services[params.Service]
+		if s == nil || s.workers.n == 0 {
+			f := noService(params.Service)
+			return nil, &f
+		}
+		return map[string]int{"workers": s.workers.n}, nil
+	case mdp.MMIPing:
+		if isRPC && !p.held {
+			p.held = true
+			b.wheel.set(&p.beat, b.now+min(b.cfg.HeartbeatInterval, b.cfg.expiry()))
+		}
+		return b.pong(), nil
+	}
+	if !isRPC {
+		switch name {
+		case mdp.MMIServices, mdp.MMIStatus, mdp.MMIRegister, mdp.MMICancel, mdp.MMICredit,
+			mdp.MMIPause, mdp.MMIResume, mdp.MMIDrain, mdp.MMIDisconnect, mdp.MMIRelease, mdp.MMIDrop:
+			return nil, &failure{code: jsonrpc.CodeInvalidRequest, text: name + " takes a JSON-RPC request"}
+		}
+		return nil, unknownMMI(name)
+	}
+	switch name {
+	case mdp.MMIRegister:
+		return b.register(p, env.Params)
+	case mdp.MMICancel:
+		r := b.index.find(p, params.ID)
+		if r == nil {
+			return nil, notAsked()
+		}
+		b.cancel(r)
+		return struct{}{}, nil
+	case mdp.MMICredit:
+		r := b.index.find(p, params.ID)
+		if r == nil {
+			return nil, notAsked()
+		}
+		if params.N <= 0 {
+			return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "n must be at least 1"}
+		}
+		if r.state == stateRunning {
+			b.tellCredit(r, params.N)
+		}
+		return struct{}{}, nil
+	case mdp.MMIServices, mdp.MMIStatus:
+		if !b.allowed(p, MaySee, []byte(params.Service), nil) {
+			return nil, notPermitted(name)
+		}
+		if name == mdp.MMIStatus {
+			return b.Snapshot(), nil
+		}
+		return b.docs(params.Service), nil
+	case mdp.MMIPause, mdp.MMIResume, mdp.MMIDrain, mdp.MMIDisconnect, mdp.MMIRelease, mdp.MMIDrop:
+		if !b.allowed(p, MayOperate, []byte(params.Service), nil) {
+			return nil, notPermitted(name)
+		}
+		return b.operate(p, name, params)
+	}
+	return nil, unknownMMI(name)
+}
+
+// operate carries out what operators may ask for.
+func (b *Broker) operate(p *Peer, name string, params *mmiParams) (any, *failure) {
+	switch name {
+	case mdp.MMIPause, mdp.MMIResume:
+		s := b.services[params.Service]
+		if s == nil {
+			f := noService(params.Service)
+			return nil, &f
+		}
+		s.paused = name == mdp.MMIPause
+		if s.paused {
+			s.isVacant.unlink()
+		} else {
+			b.serve(s)
+			b.vacate(s)
+		}
+		return struct{}{}, nil
+	case mdp.MMIDrain, mdp.MMIDisconnect:
+		found := 0
+		for nd := b.peers.head; nd != nil; {
+			w := nd.of.worker
+			nd = nd.next
+			if w == nil || w.instance != params.Worker || params.Worker == "" {
+				continue
+			}
+			found++
+			if name == mdp.MMIDrain {
+				w.capacity = 0
+			} else {
+				b.lose(w, "disconnected by an operator", true)
+			}
+		}
+		if found == 0 {
+			return nil, &failure{code: jsonrpc.CodeNotFound, text: "no such worker"}
+		}
+		return struct{}{}, nil
+	case mdp.MMIRelease:
+		serial, f := b.release(p, params.Request)
+		if f != nil {
+			return nil, f
+		}
+		return map[string]uint64{"request": serial}, nil
+	default: // mdp.MMIDrop
+		if b.quarantine.take(params.Request) == nil {
+			return nil, &failure{code: jsonrpc.CodeNotFound, text: "no such request in quarantine"}
+		}
+		return struct{}{}, nil
+	}
+}
+
+func notAsked() *failure {
+	return &failure{code: jsonrpc.CodeNotFound, text: "no request with that id waits on this connection"}
+}
+
+func notPermitted(name string) *failure {
+	return &failure{code: jsonrpc.CodeNotPermitted, text: "not permitted: " + name}
+}
+
+func unknownMMI(name string) *failure {
+	return &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
+}
+
+func (b *Broker) pong() *Pong {
+	return &Pong{
+		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Draining: b.draining,
+		HeartbeatMS: b.cfg.HeartbeatInterval.Milliseconds(), Liveness: b.cfg.Liveness,
+	}
+}
+
+// answer sends the reply to a management request in the language of the asker:
+// JSON-RPC, or the three digits of RFC 8.
+func (b *Broker) answer(p *Peer, ev *Event, result any, f *failure) {
+	if p.closed {
+		return
+	}
+	var body []byte
+	switch env := &ev.Envelope; {
+	case env.Kind == jsonrpc.Notification:
+		body = []byte{}
+	case env.Kind != jsonrpc.Request:
+		body = mdp.StatusBody(status(f))
+	case f != nil:
+		body = f.body(env.ID, false)
+	default:
+		raw, err := json.Marshal(result)
+		if err != nil {
+			// A contract that its worker registered can't be written again.
+			body = failure{code: jsonrpc.CodeInternal, text: "the answer can't be written: " + err.Error()}.body(env.ID, false)
+		} else {
+			body = jsonrpc.AppendResult(nil, env.ID, raw)
+		}
+	}
+	c := &ev.Command
+	b.send(p, &mdp.Command{
+		Version: c.Version, Kind: mdp.ClientFinal, Service: c.Service, Envelope: c.Envelope, Body: append(b.arena.frames(1), body),
+	})
+}
+
+// status is the status of RFC 8 that says what f says.
+func status(f *failure) int {
+	if f == nil {
+		return mdp.StatusOK
+	}
+	switch f.code {
+	case jsonrpc.CodeMethodNotFound:
+		return mdp.StatusNotImplemented
+	case jsonrpc.CodeNoService, jsonrpc.CodeNotFound:
+		return mdp.StatusNotFound
+	case jsonrpc.CodeNotPermitted:
+		return mdp.StatusForbidden
+	}
+	return mdp.StatusBadRequest
+}

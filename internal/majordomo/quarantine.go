@@ -1,0 +1,72 @@
+package majordomo
+
+import (
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+)
+
+// quarantine holds the requests under which as many workers were lost as their
+// contracts allow, until somebody releases or drops them. It is bounded: the
+// oldest give way.
+type quarantine struct {
+	bySerial map[uint64]*quarantined
+	all      list[quarantined]
+	bytes    int64
+}
+
+type quarantined struct {
+	request request // a copy, out of every list
+	at      time.Duration
+	place   node[quarantined]
+}
+
+// put sets a copy of r aside.
+func (q *quarantine) put(b *Broker, r *request) {
+	held := &quarantined{at: b.now}
+	held.request = request{
+		serial: r.serial, caller: r.caller, version: r.version, name: r.name, body: r.body, env: r.env, size: r.size, attempts: r.attempts,
+	}
+	q.bySerial[r.serial] = held
+	q.all.pushBack(&held.place, held)
+	q.bytes += int64(r.size)
+	for q.all.n > b.cfg.MaxQuarantined || q.bytes > b.cfg.QuarantineBytes {
+		q.take(q.all.front().request.serial)
+	}
+}
+
+// take removes a request and returns it, or nil where it isn't held.
+func (q *quarantine) take(serial uint64) *quarantined {
+	held := q.bySerial[serial]
+	if held == nil {
+		return nil
+	}
+	delete(q.bySerial, serial)
+	held.place.unlink()
+	q.bytes -= int64(held.request.size)
+	return held
+}
+
+// release runs a quarantined request again, with nobody who waits for it, and
+// returns the serial number of the new run.
+func (b *Broker) release(by *Peer, serial uint64) (uint64, *failure) {
+	held := b.quarantine.bySerial[serial]
+	if held == nil {
+		return 0, &failure{code: jsonrpc.CodeNotFound, text: "no such request in quarantine"}
+	}
+	s := b.serviceNamed(held.request.name)
+	if s == nil {
+		return 0, &failure{code: jsonrpc.CodeOverloaded, text: "the broker knows too many services"}
+	}
+	b.quarantine.take(serial)
+	ev := Event{Size: held.request.size, Envelope: held.request.env}
+	ev.Command.Version, ev.Command.Service, ev.Command.Body = held.request.version, held.request.name, held.request.body
+	r := b.newRequest(by, &ev)
+	b.disown(r) // nobody waits for it
+	r.linked, r.caller, r.deadline, r.service = serial, held.request.caller, 0, s
+	released := r.serial
+	b.counts.Received++
+	b.observeRequest(r, Received, detail{body: r.body, reason: "released from quarantine"})
+	b.admit(r)
+	return released, nil
+}

@@ -1,0 +1,411 @@
+package majordomo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+	"github.com/mdpmesh/mesh/internal/mdp"
+)
+
+var errWorkerCut = errors.New("cut")
+
+// workerBed drives a session, plays its brokers and its handlers, and holds the
+// session to its promises at every step.
+type workerBed struct {
+	t        require.TestingT
+	s        *WorkerSession
+	cfg      WorkerConfig
+	now      time.Time
+	jobs     map[*Job]*workerRecord // that the driver has
+	conns    map[uint64]*workerConn
+	last     uint64 // the connection that was dialled last
+	asked    string // id of the last mmi.register
+	finished int
+	drain    bool
+	notes    []WorkerAction
+	accepted []WorkerAction
+}
+
+// workerRecord is what the bed knows of one job.
+type workerRecord struct {
+	conn      uint64
+	cancelled error
+	credit    int
+}
+
+// workerConn is what the bed knows of one connection.
+type workerConn struct {
+	broker  int
+	up      bool
+	over    bool
+	goodbye bool
+	sends   []mdp.Command
+	sent    time.Time
+	offers  []Registration
+	owed    map[string]bool // addresses of requests whose FINAL is due
+}
+
+func workerServices(names ...string) []ServiceDoc {
+	docs := make([]ServiceDoc, len(names))
+	for i, name := range names {
+		docs[i].Name = name
+	}
+	return docs
+}
+
+// newWorkerBed returns a bed whose session was started, with whatever is missing in
+// the config filled in: one broker, the services tea and coffee, capacity 2, and
+// hardly any wait before a dial.
+func newWorkerBed(t require.TestingT, cfg WorkerConfig) *workerBed {
+	b := newIdleWorker(t, cfg)
+	b.step(&WorkerEvent{Kind: WorkerStart})
+	return b
+}
+
+func newIdleWorker(t require.TestingT, cfg WorkerConfig) *workerBed {
+	if cfg.Brokers == 0 {
+		cfg.Brokers = 1
+	}
+	if cfg.Random == nil {
+		cfg.Random = func() uint64 { return 7 }
+	}
+	if cfg.Registration.Services == nil {
+		cfg.Registration.Services = workerServices("tea", "coffee")
+	}
+	if cfg.Registration.Capacity == 0 {
+		cfg.Registration.Capacity = 2
+	}
+	now := time.Unix(1_000_000, 0)
+	s, err := NewWorkerSession(cfg, now)
+	require.NoError(t, err)
+	full, err := cfg.withDefaults()
+	require.NoError(t, err)
+	return &workerBed{t: t, s: s, cfg: full, now: now, jobs: make(map[*Job]*workerRecord), conns: make(map[uint64]*workerConn)}
+}
+
+// newServingWorker returns a bed whose session was accepted by its first broker.
+func newServingWorker(t require.TestingT, cfg WorkerConfig) *workerBed {
+	b := newWorkerBed(t, cfg)
+	b.serve()
+	return b
+}
+
+// serve lets the last dial succeed, and has the broker take the registration.
+func (b *workerBed) serve() []WorkerAction {
+	a := b.dialed(b.last)
+	if b.cfg.Speak == SpeakMesh {
+		a = b.answer(b.last, &Registered{Broker: "b", Incarnation: "1"})
+	}
+	return a
+}
+
+func (b *workerBed) step(ev *WorkerEvent) []WorkerAction {
+	b.drain = b.drain || ev.Kind == WorkerDrain || ev.Kind == WorkerStop
+	actions := append([]WorkerAction(nil), b.s.Step(b.now, ev)...)
+	for i := range actions {
+		b.check(&actions[i])
+	}
+	if at := b.s.NextWake(); !at.IsZero() {
+		require.True(b.t, at.After(b.now), "an alarm that was due was left")
+	}
+	return actions
+}
+
+// check holds one action to what must always be so.
+func (b *workerBed) check(a *WorkerAction) {
+	t := b.t
+	require.Zero(t, b.finished, "an action after the end")
+	switch a.Kind {
+	case WorkerDial:
+		require.False(t, b.drain, "dialled to stop")
+		require.Equal(t, b.last+1, a.Conn)
+		require.Less(t, a.Broker, b.cfg.Brokers)
+		if old := b.conns[b.last]; old != nil {
+			require.True(t, old.over, "two connections at a time")
+		}
+		b.last = a.Conn
+		b.conns[a.Conn] = &workerConn{broker: a.Broker, owed: make(map[string]bool)}
+	case WorkerHangup:
+		require.Contains(t, b.conns, a.Conn)
+		b.conns[a.Conn].over = true
+	case WorkerSend:
+		b.checkSend(a)
+	case WorkerRun:
+		require.NotContains(t, b.jobs, a.Job, "run while the driver has it")
+		b.jobs[a.Job] = &workerRecord{conn: b.last}
+		require.LessOrEqual(t, len(b.jobs), b.cfg.Registration.Capacity, "more at once than the worker takes")
+	case WorkerCancel:
+		r := b.jobs[a.Job]
+		require.NotNil(t, r)
+		require.NoError(t, r.cancelled, "cancelled twice")
+		require.Error(t, a.Err)
+		r.cancelled = a.Err
+	case WorkerCredit:
+		r := b.jobs[a.Job]
+		require.NotNil(t, r)
+		require.Positive(t, a.N)
+		r.credit += a.N
+	case WorkerAccepted:
+		require.Equal(t, b.last, a.Conn)
+		require.Equal(t, b.conns[a.Conn].broker, a.Broker)
+		b.accepted = append(b.accepted, *a)
+	case WorkerNote:
+		require.NotEmpty(t, a.Text)
+		b.notes = append(b.notes, *a)
+	case WorkerFinished:
+		require.True(t, b.drain)
+		b.finished++
+		require.True(t, b.last == 0 || b.conns[b.last].over, "the end leaves a connection")
+		for j, r := range b.jobs {
+			require.Error(t, r.cancelled, "the end leaves job %p", j)
+		}
+	default:
+		require.Fail(t, "unknown action")
+	}
+}
+
+// checkSend holds what is sent to the grammar of the protocol.
+func (b *workerBed) checkSend(a *WorkerAction) {
+	t, conn := b.t, b.conns[a.Conn]
+	require.NotNil(t, conn)
+	require.True(t, conn.up && !conn.over, "sent on a connection that isn't there")
+	require.False(t, conn.goodbye, "sent after DISCONNECT")
+	c, err := mdp.ParseBroker(a.Message)
+	require.NoError(t, err)
+	want := mdp.V02
+	if b.cfg.Speak == SpeakMDP01 {
+		want = mdp.V01
+	}
+	require.Equal(t, want, c.Version)
+	ready := 0
+	for _, s := range conn.sends {
+		if s.Kind == mdp.Ready {
+			ready++
+		}
+	}
+	switch c.Kind {
+	case mdp.ClientRequest:
+		require.Equal(t, SpeakMesh, b.cfg.Speak, "a plain broker is sent nothing but MDP/Worker")
+		require.Equal(t, mdp.MMIRegister, string(c.Service))
+		var env jsonrpc.Envelope
+		jsonrpc.Scan(c.Body[0], &env)
+		require.Equal(t, jsonrpc.Request, env.Kind)
+		require.NotEqual(t, b.asked, string(env.ID))
+		b.asked = string(env.ID)
+		conn.offers = append(conn.offers, workerOffer(t, env.Params))
+	case mdp.Ready:
+		require.Zero(t, ready, "a second READY")
+		require.True(t, b.cfg.Speak != SpeakMesh || len(conn.offers) == 1, "READY before mmi.register")
+	case mdp.WorkerPartial, mdp.WorkerFinal:
+		require.Equal(t, 1, ready)
+		require.True(t, conn.owed[string(c.Address)], "a reply that nobody waits for")
+		if c.Kind == mdp.WorkerFinal {
+			delete(conn.owed, string(c.Address))
+		}
+	case mdp.Heartbeat:
+		require.Equal(t, 1, ready)
+		require.GreaterOrEqual(t, b.now.Sub(conn.sent), b.s.interval, "a heartbeat that nobody needs")
+	case mdp.Disconnect:
+		require.Equal(t, 1, ready)
+		conn.goodbye = true
+	}
+	conn.sends, conn.sent = append(conn.sends, c), b.now
+}
+
+func (b *workerBed) dialed(conn uint64) []WorkerAction {
+	if c := b.conns[conn]; c != nil && !c.over {
+		c.up = true
+	}
+	return b.step(&WorkerEvent{Kind: WorkerDialed, Conn: conn})
+}
+
+func (b *workerBed) dialFailed(conn uint64) []WorkerAction {
+	b.conns[conn].over = true
+	return b.step(&WorkerEvent{Kind: WorkerDialFailed, Conn: conn, Err: errWorkerCut})
+}
+
+// cut ends a connection from outside.
+func (b *workerBed) cut(conn uint64) []WorkerAction {
+	return b.step(&WorkerEvent{Kind: WorkerLost, Conn: conn, Err: errWorkerCut})
+}
+
+func (b *workerBed) wake() []WorkerAction { return b.step(&WorkerEvent{Kind: WorkerWake}) }
+
+// pass lets time pass, waking the session when it wants to be.
+func (b *workerBed) pass(d time.Duration) (actions []WorkerAction) {
+	end := b.now.Add(d)
+	for at := b.s.NextWake(); !at.IsZero() && !at.After(end); at = b.s.NextWake() {
+		b.now = at
+		actions = append(actions, b.wake()...)
+	}
+	b.now = end
+	return actions
+}
+
+// message brings a message as its frames.
+func (b *workerBed) message(conn uint64, frames ...[]byte) []WorkerAction {
+	var ev WorkerEvent
+	ev.Received(conn, frames)
+	return b.step(&ev)
+}
+
+// command brings a message as a command, of the version that the session speaks
+// where it names none.
+func (b *workerBed) command(c mdp.Command) []WorkerAction {
+	if c.Version == 0 {
+		c.Version = b.cfg.Speak.version()
+	}
+	if c.Kind == mdp.WorkerRequest {
+		conn := b.conns[b.last]
+		var env jsonrpc.Envelope
+		jsonrpc.Scan(c.Body[0], &env)
+		if env.Kind != jsonrpc.Notification || string(env.Method) == "tea.note" {
+			conn.owed[string(c.Address)] = true
+		}
+	}
+	return b.message(b.last, c.AppendTo(nil)...)
+}
+
+func (b *workerBed) heartbeat() []WorkerAction { return b.command(mdp.Command{Kind: mdp.Heartbeat}) }
+
+// mmi brings a reply to mmi.register.
+func (b *workerBed) mmi(body string) []WorkerAction {
+	return b.command(mdp.Command{Kind: mdp.ClientFinal, Service: []byte(mdp.MMIRegister), Body: [][]byte{[]byte(body)}})
+}
+
+// answer brings the result of the last mmi.register.
+func (b *workerBed) answer(conn uint64, r *Registered) []WorkerAction {
+	require.Equal(b.t, b.last, conn)
+	return b.mmi(`{"jsonrpc":"2.0","id":` + b.asked + `,"result":` + workerJSON(b.t, r) + `}`)
+}
+
+// refuse brings the failure of the last mmi.register.
+func (b *workerBed) refuse(code int) []WorkerAction {
+	return b.mmi(`{"jsonrpc":"2.0","id":` + b.asked + `,"error":{"code":` + strconv.Itoa(code) + `,"message":"no"}}`)
+}
+
+// workerAsk is a request as a broker hands it over.
+type workerAsk struct {
+	token   uint64
+	body    string // "": a call of tea.brew with the token as its id
+	left    uint32 // milliseconds; 0: none said
+	expired bool
+	attempt uint8
+	service uint16
+	caller  string
+	plain   bool
+}
+
+func (a *workerAsk) command() mdp.Command {
+	body := a.body
+	if body == "" {
+		body = fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tea.brew"}`, a.token)
+	}
+	c := mdp.Command{Kind: mdp.WorkerRequest, Body: [][]byte{[]byte(body)}}
+	if a.plain {
+		c.Address = mdp.AppendToken(nil, a.token)
+		return c
+	}
+	left := a.left
+	if left == 0 && !a.expired {
+		left = mdp.NoDeadline
+	}
+	address := mdp.Address{Token: a.token, Remaining: left, Attempt: a.attempt, Service: a.service, Caller: []byte(a.caller)}
+	c.Address = address.AppendTo(nil)
+	return c
+}
+
+func (b *workerBed) ask(a workerAsk) []WorkerAction { return b.command(a.command()) }
+
+// run has the broker hand over a request that is run, and returns its job.
+func (b *workerBed) run(a workerAsk) *Job {
+	a.plain = a.plain || b.s.plain
+	actions := b.ask(a)
+	require.Equal(b.t, "run", workerKinds(actions)[0])
+	return actions[0].Job
+}
+
+// control brings word of a request.
+func (b *workerBed) control(token uint64, body string) []WorkerAction {
+	return b.ask(workerAsk{token: token, body: body})
+}
+
+// reply has a handler reply; its last reply gives the job back.
+func (b *workerBed) reply(j *Job, final bool, body ...string) []WorkerAction {
+	require.Contains(b.t, b.jobs, j)
+	if final {
+		delete(b.jobs, j)
+	}
+	return b.step(&WorkerEvent{Kind: WorkerReply, Job: j, Body: frames(body...), Final: final})
+}
+
+// lastSend returns what was sent last on the last connection.
+func (b *workerBed) lastSend() mdp.Command {
+	sends := b.conns[b.last].sends
+	require.NotEmpty(b.t, sends)
+	return sends[len(sends)-1]
+}
+
+// failure returns the code of the failure that was sent last.
+func (b *workerBed) failure() int {
+	c := b.lastSend()
+	require.Equal(b.t, mdp.WorkerFinal, c.Kind)
+	var env jsonrpc.Envelope
+	jsonrpc.Scan(c.Body[len(c.Body)-1], &env)
+	require.Equal(b.t, jsonrpc.Failure, env.Kind)
+	code, _, _, err := jsonrpc.ParseError(env.Error)
+	require.NoError(b.t, err)
+	return code
+}
+
+// lastNote returns what the log heard last.
+func (b *workerBed) lastNote() WorkerAction {
+	require.NotEmpty(b.t, b.notes)
+	return b.notes[len(b.notes)-1]
+}
+
+// workerKinds returns what actions are, in words; of sends what is sent. Notes are
+// left out.
+func workerKinds(actions []WorkerAction) (kinds []string) {
+	names := map[WorkerActionKind]string{
+		WorkerDial: "dial", WorkerHangup: "hangup", WorkerRun: "run", WorkerCancel: "cancel", WorkerCredit: "credit",
+		WorkerAccepted: "accepted", WorkerFinished: "finished",
+	}
+	for i := range actions {
+		switch a := &actions[i]; a.Kind {
+		case WorkerNote:
+		case WorkerSend:
+			c, err := mdp.ParseBroker(a.Message)
+			if err != nil {
+				kinds = append(kinds, "rubbish")
+				continue
+			}
+			if c.Kind == mdp.ClientRequest {
+				kinds = append(kinds, string(c.Service))
+				continue
+			}
+			kinds = append(kinds, c.Kind.String())
+		default:
+			kinds = append(kinds, names[a.Kind])
+		}
+	}
+	return kinds
+}
+
+func workerJSON(t require.TestingT, v any) string {
+	raw, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+func workerOffer(t require.TestingT, params []byte) (reg Registration) {
+	require.NoError(t, json.Unmarshal(params, &reg))
+	require.True(t, reg.Cancel && reg.Credit)
+	return reg
+}

@@ -1,0 +1,167 @@
+package mesh
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// link is the wire under a session: its connections, by the numbers that the
+// session gave them, and one timer. Both kinds of session are driven over it. It
+// belongs to whoever runs the session.
+type link struct {
+	transport transport.Transport
+	brokers   []transport.Endpoint
+	timeout   time.Duration // of a dial
+	on        dialEvents
+
+	conns map[uint64]*linkConn
+	last  *linkConn // the one that was looked up last
+	timer *time.Timer
+	armed time.Time
+	tasks sync.WaitGroup // dials and readers
+}
+
+// linkConn is one connection of a link, from its dial until the session has done
+// with it.
+type linkConn struct {
+	id     uint64
+	conn   transport.Conn // nil: it is only being dialled
+	cancel context.CancelFunc
+	unsent bool // has messages queued that this turn must flush
+}
+
+// dialEvents is what a link tells its session.
+type dialEvents struct {
+	dialed func(id uint64, conn transport.Conn)
+	failed func(id uint64, err error)
+	lost   func(id uint64, err error)
+	read   func(id uint64, batch []transport.Message)
+}
+
+// clock tells the time with one reading of the system's clock instead of the two
+// that time.Now takes.
+type clock struct{ start time.Time }
+
+func newClock() clock { return clock{start: time.Now()} }
+
+func (c clock) now() time.Time { return c.start.Add(time.Since(c.start)) }
+
+func newLink(t transport.Transport, brokers []transport.Endpoint, timeout time.Duration, wake func()) *link {
+	l := &link{transport: t, brokers: brokers, timeout: timeout, conns: make(map[uint64]*linkConn)}
+	l.timer = time.AfterFunc(time.Hour, wake)
+	l.timer.Stop()
+	return l
+}
+
+// dial connects to a broker and reads what it sends, in a goroutine of its own.
+func (l *link) dial(id uint64, broker int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.conns[id] = &linkConn{id: id, cancel: cancel}
+	to := l.brokers[broker]
+	l.tasks.Go(func() {
+		defer cancel()
+		bounded, stop := context.WithTimeout(ctx, l.timeout)
+		conn, err := l.transport.Dial(bounded, to)
+		stop()
+		if err != nil {
+			l.on.failed(id, err)
+			return
+		}
+		l.on.dialed(id, conn)
+		err = conn.Serve(ctx, func(batch []transport.Message) { l.on.read(id, batch) })
+		_ = conn.Close() // it ended; what is left is to free it
+		l.on.lost(id, err)
+	})
+}
+
+// find returns a connection that the session still uses, or nil.
+func (l *link) find(id uint64) *linkConn {
+	if l.last == nil || l.last.id != id {
+		l.last = l.conns[id]
+	}
+	return l.last
+}
+
+// dialed takes the connection that a dial made, unless the session has moved on;
+// then its reader, which was cancelled, closes it.
+func (l *link) dialed(id uint64, conn transport.Conn) bool {
+	c := l.find(id)
+	if c == nil {
+		return false
+	}
+	c.conn = conn
+	return true
+}
+
+// send queues a message on a connection, and adds the connection to those that
+// have to be flushed.
+func (l *link) send(flush []*linkConn, id uint64, m transport.Message) ([]*linkConn, error) {
+	c := l.find(id)
+	if c == nil || c.conn == nil {
+		return flush, transport.ErrClosed
+	}
+	if err := c.conn.Send(m); err != nil {
+		return flush, err
+	}
+	if !c.unsent {
+		c.unsent = true
+		flush = append(flush, c)
+	}
+	return flush, nil
+}
+
+// drop takes a connection out of the link. It returns the connection to close, if
+// there was one.
+func (l *link) drop(id uint64) *linkConn {
+	c := l.find(id)
+	delete(l.conns, id)
+	l.last = nil
+	return c
+}
+
+// close ends the connection, after what was sent.
+func (c *linkConn) close() {
+	if c.conn != nil {
+		_ = c.conn.Close() // the session has done with it
+	}
+	c.cancel()
+}
+
+// rearm sets the timer to the time at which the session wants to be woken.
+func (l *link) rearm(now, next time.Time) {
+	if next.IsZero() || l.armed.After(now) && !next.Before(l.armed) {
+		return
+	}
+	l.armed = next
+	l.timer.Reset(max(next.Sub(now), 0))
+}
+
+// outbox is what a turn at a session left to be written and closed once the
+// session is free.
+type outbox struct {
+	flush []*linkConn
+	close []*linkConn
+}
+
+// leave is called before somebody else may run the session.
+func (o *outbox) leave() {
+	for _, c := range o.flush {
+		c.unsent = false
+	}
+}
+
+// carryOut writes and closes.
+func (o *outbox) carryOut() {
+	for _, c := range o.flush {
+		c.conn.Flush()
+	}
+	for _, c := range o.close {
+		c.close()
+	}
+	clear(o.flush)
+	clear(o.close)
+	o.flush, o.close = o.flush[:0], o.close[:0]
+}

@@ -1,0 +1,92 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/mdpmesh/mesh/internal/mdp"
+)
+
+// opaqueLinks are the connections that opaque requests go over, one request at a
+// time: nothing in them says which reply belongs to which request.
+type opaqueLinks struct {
+	turns chan struct{} // as many tokens as there are requests
+
+	mu     sync.Mutex // guards what follows
+	idle   []*clientLink
+	all    []*clientLink
+	closed bool
+}
+
+// Request sends frames to a service as plain Majordomo has it, and returns the
+// frames of its reply, those of partial replies first. What is in them is up to
+// both sides: there are no errors but those of this side, and no retries. A body
+// is at least one frame.
+func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([][]byte, error) {
+	if err := mdp.CheckService([]byte(service)); err != nil {
+		return nil, &Error{Code: CodeNoService, Local: true, Message: err.Error(), cause: err}
+	}
+	if len(body) == 0 {
+		return nil, &Error{Code: CodeInvalidRequest, Local: true, Message: "a request's body has at least one frame"}
+	}
+	select {
+	case c.opaque.turns <- struct{}{}:
+	case <-ctx.Done():
+		return nil, contextError(ctx.Err(), context.Cause(ctx))
+	}
+	defer func() { <-c.opaque.turns }()
+	l, err := c.opaque.take(c)
+	if err != nil {
+		return nil, err
+	}
+	defer c.opaque.put(l)
+	k := c.calls.Get().(*call)
+	defer c.recycle(k)
+	k.opaque = true
+	now := l.clock.now()
+	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, c.deadline(ctx, now, 0)
+	l.start(now, k)
+	l.wait(ctx, k)
+	if _, err := c.outcome(ctx, k); err != nil {
+		return nil, err
+	}
+	return k.body, nil
+}
+
+// take returns a link that no request uses.
+func (o *opaqueLinks) take(c *Client) (*clientLink, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil, fmt.Errorf("mesh: client: %w", ErrClosed)
+	}
+	if n := len(o.idle); n > 0 {
+		l := o.idle[n-1]
+		o.idle = o.idle[:n-1]
+		return l, nil
+	}
+	l, err := c.newLink(true)
+	if err != nil {
+		return nil, err
+	}
+	o.all = append(o.all, l)
+	return l, nil
+}
+
+func (o *opaqueLinks) put(l *clientLink) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.idle = append(o.idle, l)
+}
+
+func (o *opaqueLinks) close() {
+	o.mu.Lock()
+	o.closed = true
+	all := o.all
+	o.all, o.idle = nil, nil
+	o.mu.Unlock()
+	for _, l := range all {
+		l.close()
+	}
+}

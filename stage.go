@@ -1,0 +1,223 @@
+package mesh
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/majordomo"
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// stage is where a broker's state machine, the core, is run by whoever has work
+// for it (see combiner). Replies are queued at their peers while the core is
+// held; they are written, like everything that may take time, after it was left.
+type stage struct {
+	logger  *slog.Logger
+	drained chan struct{}
+	clock   clock
+
+	work  combiner[*turn]
+	turns sync.Pool // *turn
+
+	// What follows belongs to whoever runs the core.
+	core  *majordomo.Broker
+	armed time.Time // when timer fires; zero: it doesn't
+	timer *time.Timer
+	ended bool
+
+	watchers watchers
+}
+
+// turn is a piece of work, and what comes of it.
+type turn struct {
+	events []majordomo.Event
+	do     func(*majordomo.Broker)
+
+	// Collected while the core is held, carried out after it was left.
+	touched []*brokerPeer
+	after   []majordomo.Action
+}
+
+func newStage(core *majordomo.Broker, logger *slog.Logger, observe func([]Event), drained chan struct{}) *stage {
+	s := &stage{core: core, logger: logger, drained: drained, clock: newClock()}
+	s.turns.New = func() any { return new(turn) }
+	s.watchers.observe = observe
+	s.timer = time.AfterFunc(time.Hour, s.wake)
+	s.timer.Stop()
+	return s
+}
+
+// brokerPeer is one connection: the receiver of what it brings.
+type brokerPeer struct {
+	stage   *stage
+	link    transport.Peer
+	core    *majordomo.Peer
+	touched bool // has messages queued that this turn must flush; belongs to whoever runs the core
+}
+
+var _ transport.Receiver = (*brokerPeer)(nil)
+
+func (s *stage) accept(link transport.Peer) transport.Receiver {
+	id := link.Identity()
+	p := &brokerPeer{stage: s, link: link}
+	p.core = majordomo.NewPeer(majordomo.Identity{Name: id.Name, Addr: id.Addr, Local: id.Local}, p)
+	return p
+}
+
+// Receive takes a batch of messages to the core. What needs nothing of the
+// broker's state, parsing, is done before.
+func (p *brokerPeer) Receive(batch []transport.Message) {
+	t := p.stage.turns.Get().(*turn)
+	if cap(t.events) < len(batch) {
+		t.events = make([]majordomo.Event, len(batch))
+	}
+	t.events = t.events[:len(batch)]
+	for i, m := range batch {
+		t.events[i].Received(p.core, m, false)
+	}
+	p.stage.submit(t)
+}
+
+func (p *brokerPeer) Gone(reason error) {
+	p.stage.event(majordomo.Event{Kind: majordomo.Gone, Peer: p.core, Err: reason})
+}
+
+func (s *stage) event(ev majordomo.Event) {
+	t := s.turns.Get().(*turn)
+	t.events = append(t.events[:0], ev)
+	s.submit(t)
+}
+
+func (s *stage) wake() { s.event(majordomo.Event{Kind: majordomo.Wake}) }
+
+func (s *stage) drain(deadline time.Time) {
+	s.event(majordomo.Event{Kind: majordomo.Drain, Deadline: deadline})
+}
+
+// do has f called with the core and waits for it.
+func (s *stage) do(ctx context.Context, f func(*majordomo.Broker)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	s.submit(&turn{do: func(core *majordomo.Broker) {
+		f(core)
+		close(done)
+	}})
+	<-done // soon: nothing that the core does waits
+	return nil
+}
+
+// end stops the timer. Nothing comes from peers any more.
+func (s *stage) end() {
+	s.submit(&turn{do: func(*majordomo.Broker) {
+		s.ended = true
+		s.timer.Stop()
+	}})
+	s.watchers.closeAll()
+}
+
+// submit has t done: by the caller, if nobody runs the core.
+func (s *stage) submit(t *turn) {
+	if s.work.enter(t) {
+		now := s.clock.now()
+		s.take(now, t, t)
+		s.run(now, t, len(t.events))
+	}
+}
+
+// run runs the core, which the caller holds, on what is in the inbox, leaves it,
+// and then writes and tells. What comes of it is collected in t.
+func (s *stage) run(now time.Time, t *turn, spent int) {
+	for {
+		work, handOver := s.work.more(spent, func() { s.leave(now, t) })
+		if handOver {
+			go func() { s.run(s.clock.now(), s.turns.Get().(*turn), 0) }()
+		}
+		if work == nil {
+			break
+		}
+		for _, w := range work {
+			s.take(now, w, t)
+			spent += len(w.events)
+			s.recycle(w)
+		}
+		s.work.reuse(work)
+	}
+	s.finish(t)
+}
+
+// take takes one turn through the core; what comes of it is collected in into.
+func (s *stage) take(now time.Time, t, into *turn) {
+	if t.do != nil {
+		t.do(s.core)
+	}
+	for i := range t.events {
+		actions := s.core.Step(now, &t.events[i])
+		for j := range actions {
+			a := &actions[j]
+			if a.Kind != majordomo.Send {
+				into.after = append(into.after, *a)
+				continue
+			}
+			p := a.Peer.Data.(*brokerPeer)
+			if p.link.Send(a.Message) == nil && !p.touched { // a link that failed says so by Gone
+				p.touched = true
+				into.touched = append(into.touched, p)
+			}
+		}
+		s.watchers.collect(s.core.Observed())
+	}
+}
+
+// leave does what has to be done before somebody else may run the core.
+func (s *stage) leave(now time.Time, t *turn) {
+	for _, p := range t.touched {
+		p.touched = false
+	}
+	if s.ended {
+		return
+	}
+	next := s.core.NextWake()
+	if next.IsZero() || !s.armed.IsZero() && !next.Before(s.armed) && s.armed.After(now) {
+		return
+	}
+	s.armed = next
+	s.timer.Reset(max(next.Sub(now), 0))
+}
+
+// finish writes and tells what a turn left behind; the core is free.
+func (s *stage) finish(t *turn) {
+	for _, p := range t.touched {
+		p.link.Flush()
+	}
+	for i := range t.after {
+		a := &t.after[i]
+		switch a.Kind {
+		case majordomo.Close:
+			p := a.Peer.Data.(*brokerPeer)
+			_ = p.link.Close() // Gone follows, if the other side didn't end it first
+		case majordomo.Note:
+			id := a.Peer.Identity()
+			s.logger.Warn(a.Text, "peer", id.Addr, "name", id.Name, "error", a.Err)
+		case majordomo.Drained:
+			close(s.drained)
+		}
+	}
+	s.watchers.tell()
+	s.recycle(t)
+}
+
+func (s *stage) recycle(t *turn) {
+	const keep = 1024
+	if cap(t.events) > keep || cap(t.touched) > keep {
+		return
+	}
+	clear(t.events)
+	clear(t.touched)
+	clear(t.after)
+	t.events, t.touched, t.after, t.do = t.events[:0], t.touched[:0], t.after[:0], nil
+	s.turns.Put(t)
+}

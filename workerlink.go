@@ -1,0 +1,230 @@
+package mesh
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/majordomo"
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// workerLink drives a worker's session: whoever has work for it runs it (see
+// combiner), and does what it asked for after leaving it.
+type workerLink struct {
+	worker   *Worker
+	clock    clock
+	work     combiner[workerWork]
+	scratch  sync.Pool     // *workerTurn
+	finished chan struct{} // closed when the session is over
+
+	// What follows belongs to whoever runs the session.
+	session *majordomo.WorkerSession
+	link    *link
+	event   majordomo.WorkerEvent // of what isn't a message
+	joined  bool
+}
+
+// workerWork is something for the session to do.
+type workerWork struct {
+	kind     majordomo.WorkerEventKind
+	final    bool
+	conn     uint64
+	task     *task
+	body     [][]byte
+	messages *workerTurn    // only its events are used
+	dialed   transport.Conn // WorkerDialed
+	err      error
+}
+
+// workerTurn is room for the messages of one batch, and for what comes of a turn.
+type workerTurn struct {
+	outbox
+	events []majordomo.WorkerEvent
+	tasks  []*task
+	after  []majordomo.WorkerAction
+}
+
+// send sends a message. One that the connection can't take ends the connection:
+// the broker counts on an answer to each request, and gives those that it handed
+// over to others when the connection is gone.
+func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
+	var err error
+	if t.flush, err = l.send(t.flush, a.Conn, a.Message); err == nil {
+		return
+	}
+	if c := l.find(a.Conn); c != nil {
+		t.close = append(t.close, c)
+		t.after = append(t.after, majordomo.WorkerAction{Kind: majordomo.WorkerNote, Text: "message not sent, connection closed", Err: err})
+	}
+}
+
+func newWorkerLink(w *Worker, session *majordomo.WorkerSession) *workerLink {
+	l := &workerLink{worker: w, session: session, clock: newClock(), finished: make(chan struct{})}
+	l.link = newLink(w.cfg.Transport, w.cfg.Brokers, w.cfg.DialTimeout, func() { l.submit(workerWork{kind: majordomo.WorkerWake}) })
+	l.scratch.New = func() any { return new(workerTurn) }
+	l.link.on = dialEvents{
+		dialed: func(id uint64, conn transport.Conn) {
+			l.submit(workerWork{kind: majordomo.WorkerDialed, conn: id, dialed: conn})
+		},
+		failed: func(id uint64, err error) {
+			l.submit(workerWork{kind: majordomo.WorkerDialFailed, conn: id, err: err})
+		},
+		lost: func(id uint64, err error) {
+			l.submit(workerWork{kind: majordomo.WorkerLost, conn: id, err: err})
+		},
+		read: l.read,
+	}
+	return l
+}
+
+// read takes a batch of messages of the broker.
+func (l *workerLink) read(id uint64, batch []transport.Message) {
+	b := l.scratch.Get().(*workerTurn)
+	if cap(b.events) < len(batch) {
+		b.events = make([]majordomo.WorkerEvent, len(batch))
+	}
+	b.events = b.events[:len(batch)]
+	for i, m := range batch {
+		b.events[i].Received(id, m)
+	}
+	l.submit(workerWork{kind: majordomo.WorkerMessage, messages: b})
+}
+
+// reply sends what a task replied.
+func (l *workerLink) reply(w workerWork) {
+	if !l.work.enter(w) {
+		return
+	}
+	if l.worker.pool.active.Load() > 1 {
+		// Other tasks that are ready to run put their replies into the inbox
+		// first, and all of them leave together.
+		runtime.Gosched()
+	}
+	t := l.scratch.Get().(*workerTurn)
+	now := l.clock.now()
+	l.take(now, &w, t)
+	l.run(now, t, 1)
+}
+
+// submit has w done: by the caller, if nobody runs the session.
+func (l *workerLink) submit(w workerWork) {
+	if l.work.enter(w) {
+		t := l.scratch.Get().(*workerTurn)
+		now := l.clock.now()
+		l.take(now, &w, t)
+		l.run(now, t, 1)
+	}
+}
+
+// run runs the session, which the caller holds, on what others left, leaves it,
+// and then does what was asked for.
+func (l *workerLink) run(now time.Time, t *workerTurn, spent int) {
+	for {
+		work, handOver := l.work.more(spent, func() { l.leave(now, t) })
+		if handOver {
+			go func() { l.run(l.clock.now(), l.scratch.Get().(*workerTurn), 0) }()
+		}
+		if work == nil {
+			break
+		}
+		for i := range work {
+			l.take(now, &work[i], t)
+		}
+		spent += len(work)
+		l.work.reuse(work)
+	}
+	l.finish(t)
+}
+
+// take takes one piece of work to the session.
+func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
+	if b := w.messages; b != nil {
+		for i := range b.events {
+			l.step(now, &b.events[i], t)
+		}
+		clear(b.events)
+		b.events = b.events[:0]
+		l.scratch.Put(b)
+		return
+	}
+	ev := &l.event
+	ev.Kind, ev.Conn, ev.Err, ev.Job, ev.Body, ev.Final = w.kind, w.conn, w.err, nil, w.body, w.final
+	if w.task != nil {
+		ev.Job = w.task.job
+	}
+	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
+		return
+	}
+	l.step(now, ev, t)
+	ev.Body = nil
+	if w.kind == majordomo.WorkerDialFailed || w.kind == majordomo.WorkerLost {
+		l.link.drop(w.conn)
+	}
+}
+
+// step takes one event to the session; what has to wait until the session is left
+// is collected in t.
+func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTurn) {
+	actions := l.session.Step(now, ev)
+	for i := range actions {
+		switch a := &actions[i]; a.Kind {
+		case majordomo.WorkerSend:
+			t.send(l.link, a)
+		case majordomo.WorkerDial:
+			l.link.dial(a.Conn, a.Broker)
+		case majordomo.WorkerHangup:
+			if c := l.link.drop(a.Conn); c != nil {
+				t.close = append(t.close, c)
+			}
+		case majordomo.WorkerRun:
+			t.tasks = append(t.tasks, l.worker.begin(a.Job))
+		case majordomo.WorkerCancel:
+			a.Job.Data.(*task).ctx.end(a.Err) // now: later the job may be another request's
+		case majordomo.WorkerCredit:
+			a.Job.Data.(*task).credit.add(a.N)
+		default:
+			t.after = append(t.after, *a)
+		}
+	}
+}
+
+// leave does what has to be done before somebody else may run the session.
+func (l *workerLink) leave(now time.Time, t *workerTurn) {
+	t.outbox.leave()
+	l.link.rearm(now, l.session.NextWake())
+}
+
+// finish does what a turn left to be done; the session is free.
+func (l *workerLink) finish(t *workerTurn) {
+	t.carryOut()
+	for _, next := range t.tasks {
+		l.worker.pool.run(next)
+	}
+	for i := range t.after {
+		l.do(&t.after[i])
+	}
+	clear(t.tasks)
+	clear(t.after)
+	t.tasks, t.after = t.tasks[:0], t.after[:0]
+	l.scratch.Put(t)
+}
+
+func (l *workerLink) do(a *majordomo.WorkerAction) {
+	w := l.worker
+	switch a.Kind {
+	case majordomo.WorkerAccepted:
+		w.readyOnce.Do(func() { close(w.ready) })
+		broker := ""
+		if a.Registered != nil {
+			broker = a.Registered.Broker
+			w.maxReply.Store(int64(a.Registered.MaxMessage))
+		}
+		w.logger.Info("joined a broker", "addr", w.cfg.Brokers[a.Broker].Addr, "broker", broker)
+	case majordomo.WorkerNote:
+		w.logger.Warn(a.Text, "error", a.Err)
+	case majordomo.WorkerFinished:
+		l.link.timer.Stop()
+		close(l.finished)
+	}
+}
