@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,7 +183,7 @@ func (c *Client) Notify(ctx context.Context, method string, params any, options 
 	if err != nil {
 		return err
 	}
-	_, err = c.CallRaw(ctx, method, raw, append(options[:len(options):len(options)], notify)...)
+	_, err = c.CallRaw(ctx, method, raw, append(slices.Clip(options), notify)...)
 	return err
 }
 
@@ -201,7 +202,7 @@ func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMe
 				return nil
 			}, options)
 		}
-		if err != nil && err != errStopReading {
+		if err != nil && !errors.Is(err, errStopReading) {
 			yield(nil, err)
 		}
 	}

@@ -193,7 +193,7 @@ func (l *clientLink) run(now time.Time, t *clientTurn, spent int) {
 	for {
 		work, handOver := l.work.more(spent, func() { l.leave(now, t) })
 		if handOver {
-			go func() { l.run(l.clock.now(), l.scratch.Get().(*clientTurn), 0) }()
+			l.link.tasks.Go(func() { l.run(l.clock.now(), l.scratch.Get().(*clientTurn), 0) })
 		}
 		if work == nil {
 			break

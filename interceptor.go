@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -48,8 +49,8 @@ type Interceptor func(next Invoker) Invoker
 
 // chain returns invoke wrapped so that the first interceptor is outermost.
 func chain(interceptors []Interceptor, invoke Invoker) Invoker {
-	for i := len(interceptors) - 1; i >= 0; i-- {
-		invoke = interceptors[i](invoke)
+	for _, wrap := range slices.Backward(interceptors) {
+		invoke = wrap(invoke)
 	}
 	return invoke
 }

@@ -21,7 +21,7 @@ type link struct {
 	last  *linkConn // the one that was looked up last
 	timer *time.Timer
 	armed time.Time
-	tasks sync.WaitGroup // dials and readers
+	tasks sync.WaitGroup // dials, readers, and goroutines that took over a turn
 }
 
 // linkConn is one connection of a link, from its dial until the session has done

@@ -208,6 +208,14 @@ func (m *Mesh) Stop(ctx context.Context) error {
 	if m.client != nil {
 		errs = append(errs, m.client.Close())
 	}
-	m.running.Wait()
+	stoppedAll := make(chan struct{})
+	go func() {
+		m.running.Wait()
+		close(stoppedAll)
+	}()
+	select {
+	case <-stoppedAll:
+	case <-ctx.Done(): // a handler takes no notice of its context
+	}
 	return errors.Join(errs...)
 }

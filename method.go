@@ -3,9 +3,11 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -243,7 +245,7 @@ func (m *Method[Req, Res]) Notify(ctx context.Context, c *Client, req Req, optio
 	if err != nil {
 		return err
 	}
-	_, err = c.call(ctx, &m.signature, params, nil, append(options[:len(options):len(options)], notify))
+	_, err = c.call(ctx, &m.signature, params, nil, append(slices.Clip(options), notify))
 	return err
 }
 
@@ -310,7 +312,7 @@ func (m *StreamMethod[Req, Res]) Call(ctx context.Context, c *Client, req Req, o
 			}
 			return nil
 		}, options)
-		if err != nil && err != errStopReading {
+		if err != nil && !errors.Is(err, errStopReading) {
 			yield(none, err)
 		}
 	}

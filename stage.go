@@ -18,8 +18,9 @@ type stage struct {
 	drained chan struct{}
 	clock   clock
 
-	work  combiner[*turn]
-	turns sync.Pool // *turn
+	work   combiner[*turn]
+	turns  sync.Pool      // *turn
+	relays sync.WaitGroup // goroutines that took over a turn
 
 	// What follows belongs to whoever runs the core.
 	core  *majordomo.Broker
@@ -112,10 +113,11 @@ func (s *stage) do(ctx context.Context, f func(*majordomo.Broker)) error {
 
 // end stops the timer. Nothing comes from peers any more.
 func (s *stage) end() {
-	s.submit(&turn{do: func(*majordomo.Broker) {
+	_ = s.do(context.Background(), func(*majordomo.Broker) {
 		s.ended = true
 		s.timer.Stop()
-	}})
+	})
+	s.relays.Wait()
 	s.watchers.closeAll()
 }
 
@@ -134,7 +136,7 @@ func (s *stage) run(now time.Time, t *turn, spent int) {
 	for {
 		work, handOver := s.work.more(spent, func() { s.leave(now, t) })
 		if handOver {
-			go func() { s.run(s.clock.now(), s.turns.Get().(*turn), 0) }()
+			s.relays.Go(func() { s.run(s.clock.now(), s.turns.Get().(*turn), 0) })
 		}
 		if work == nil {
 			break

@@ -31,6 +31,7 @@ func (w *Worker) begin(j *majordomo.Job) *task {
 		t = &task{worker: w, job: j}
 		j.Data = t
 	}
+	w.pool.begin()
 	env := &j.Envelope
 	t.method = w.methods[string(env.Method)]
 	if t.method != nil && t.method.at != j.Service {
@@ -237,17 +238,23 @@ func (c *credit) take(ctx context.Context) error {
 // do for the next ones. The session hands out no more tasks at a time than the
 // worker's capacity.
 type pool struct {
-	active atomic.Int64 // tasks that run
+	active atomic.Int64   // tasks that were begun and haven't replied
+	begun  sync.WaitGroup // the same
+	idlers sync.WaitGroup // goroutines
 
 	mu     sync.Mutex // guards what follows
 	idle   []chan *task
 	closed bool
-	tasks  sync.WaitGroup
+}
+
+// begin counts a task that is to be run, so that close waits for it.
+func (p *pool) begin() {
+	p.active.Add(1)
+	p.begun.Add(1)
 }
 
 // run has t run, by the goroutine that became idle last, whose stack is warm.
 func (p *pool) run(t *task) {
-	p.active.Add(1)
 	p.mu.Lock()
 	if n := len(p.idle); n > 0 {
 		next := p.idle[n-1]
@@ -256,17 +263,16 @@ func (p *pool) run(t *task) {
 		next <- t
 		return
 	}
-	p.tasks.Add(1)
 	p.mu.Unlock()
-	go p.work(t)
+	p.idlers.Go(func() { p.work(t) })
 }
 
 func (p *pool) work(t *task) {
-	defer p.tasks.Done()
 	next := make(chan *task, 1)
 	for {
 		t.run()
 		p.active.Add(-1)
+		p.begun.Done()
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
@@ -281,8 +287,10 @@ func (p *pool) work(t *task) {
 	}
 }
 
-// close waits for what is running and ends the goroutines.
+// close waits for what was begun and ends the goroutines. Nothing is begun any
+// more.
 func (p *pool) close() {
+	p.begun.Wait()
 	p.mu.Lock()
 	p.closed = true
 	idle := p.idle
@@ -291,5 +299,5 @@ func (p *pool) close() {
 	for _, next := range idle {
 		next <- nil
 	}
-	p.tasks.Wait()
+	p.idlers.Wait()
 }

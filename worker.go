@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,10 +158,8 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 
 // add makes the methods of a service w's.
 func (w *Worker) add(at int, s *Service) error {
-	for _, name := range w.names {
-		if name == s.name {
-			return fmt.Errorf("mesh: NewWorker: two services named %q", s.name)
-		}
+	if slices.Contains(w.names, s.name) {
+		return fmt.Errorf("mesh: NewWorker: two services named %q", s.name)
 	}
 	w.names = append(w.names, s.name)
 	w.opaque = append(w.opaque, s.opaque)

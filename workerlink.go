@@ -123,7 +123,7 @@ func (l *workerLink) run(now time.Time, t *workerTurn, spent int) {
 	for {
 		work, handOver := l.work.more(spent, func() { l.leave(now, t) })
 		if handOver {
-			go func() { l.run(l.clock.now(), l.scratch.Get().(*workerTurn), 0) }()
+			l.link.tasks.Go(func() { l.run(l.clock.now(), l.scratch.Get().(*workerTurn), 0) })
 		}
 		if work == nil {
 			break

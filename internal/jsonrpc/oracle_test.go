@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -206,7 +207,7 @@ func str(raw string) (string, error) {
 // oneOf parses a value that begins with one of these bytes to its raw text.
 func oneOf(starts string) func(raw string) (string, error) {
 	return func(raw string) (string, error) {
-		if bytes.IndexByte([]byte(starts), raw[0]) < 0 {
+		if strings.IndexByte(starts, raw[0]) < 0 {
 			return "", errOpaque
 		}
 		return raw, nil

@@ -14,11 +14,11 @@ import (
 
 var errClientCut = errors.New("cut")
 
-// clientTimeout is an error like that of a context whose deadline passed.
-type clientTimeout struct{}
+// clientTimeoutError is an error like that of a context whose deadline passed.
+type clientTimeoutError struct{}
 
-func (clientTimeout) Error() string { return "deadline exceeded" }
-func (clientTimeout) Timeout() bool { return true }
+func (clientTimeoutError) Error() string { return "deadline exceeded" }
+func (clientTimeoutError) Timeout() bool { return true }
 
 // clientBed drives a session, plays its brokers, and holds the session to its
 // promises at every step.

@@ -47,7 +47,8 @@ func (l *clientLoop) round() {
 	c := &l.calls[l.at]
 	l.at = (l.at + 1) % len(l.calls)
 	l.now = l.now.Add(time.Microsecond)
-	body := append(l.body[0][:0], `{"jsonrpc":"2.0","id":`...)
+	body := l.body[0][:0]
+	body = append(body, `{"jsonrpc":"2.0","id":`...)
 	body = strconv.AppendUint(body, c.progress.id, 10)
 	l.body[0] = append(body, `,"result":{"cups":1}}`...)
 	cmd := mdp.Command{Version: mdp.V02, Kind: mdp.ClientFinal, Service: c.Service, Body: l.body[:]}

@@ -235,7 +235,7 @@ func TestClientAbort(t *testing.T) {
 	f := b.failed(cancelled, jsonrpc.CodeCancelled)
 	require.ErrorIs(t, f.Cause, errClientCut)
 	require.Equal(t, HandedMaybe, f.HandedOver)
-	b.abort(timedOut, clientTimeout{})
+	b.abort(timedOut, clientTimeoutError{})
 	b.failed(timedOut, jsonrpc.CodeExpired)
 	require.Empty(t, b.abort(timedOut, errClientCut), "done before")
 

@@ -124,7 +124,7 @@ func TestClientPlainBrokerThatWorked(t *testing.T) {
 		b.call(c)
 		b.result(c, "1")
 		b.cut(conn + 1)
-		require.EqualValues(t, conn+2, b.last, "at once: both have answered")
+		require.Equal(t, conn+2, b.last, "at once: both have answered")
 		b.serve("")
 	}
 	b.cut(6)

@@ -38,11 +38,12 @@ type Call struct {
 // HandedOver says whether a worker was given a request.
 type HandedOver uint8
 
+// What may be known of that.
 const (
 	HandedUnknown HandedOver = iota // whoever failed the call didn't say
 	HandedNo                        // it is safe to make the call again
 	HandedMaybe                     // it reached a broker, and nothing more is known
-	HandedYes
+	HandedYes                       // a worker was given it
 )
 
 // Failure is why a call failed.

@@ -101,7 +101,7 @@ func (w *clientWorld) pick(t *rapid.T, out bool) *Call {
 }
 
 func (w *clientWorld) abortCall(t *rapid.T) {
-	why := rapid.SampledFrom([]error{errClientCut, clientTimeout{}}).Draw(t, "why")
+	why := rapid.SampledFrom([]error{errClientCut, clientTimeoutError{}}).Draw(t, "why")
 	c := w.pick(t, false)
 	w.abort(c, why)
 	require.True(t, w.calls[c].done, "an aborted call ends at once")
@@ -264,7 +264,7 @@ func (w *clientWorld) invariants(t *rapid.T) {
 	require.Equal(t, out, onLinks)
 	require.Equal(t, pending-out, s.waiting.n+s.pinned.n+s.backing.n)
 	if !w.cfg.Opaque {
-		require.Equal(t, len(s.slots)-1-out, len(s.unused))
+		require.Len(t, s.unused, len(s.slots)-1-out)
 	}
 	require.False(t, s.current == nil && !s.redialing.pending() && w.last > 0, "nothing is dialled ever again")
 	require.True(t, s.tokens >= 0 && s.tokens <= float64(w.cfg.RetryReserve))

@@ -175,9 +175,9 @@ func (s *protocolDocScript) register(w *Peer, method string) {
 	s.text.Reset()
 }
 
-// TestProtocolDocTranscripts plays the sessions that docs/protocol.md shows.
+// TestProtocolDocTranscripts plays the sessions that docs/protocol.md shows. It
+// isn't parallel to the tests that read the file, as it may write it.
 func TestProtocolDocTranscripts(t *testing.T) {
-	t.Parallel()
 	doc := protocolDocRead(t)
 	for name, play := range protocolDocTranscripts {
 		start := time.Unix(0, 0)

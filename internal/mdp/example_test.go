@@ -33,8 +33,7 @@ func ExampleParseBroker() {
 // to do.
 func ExampleParseError() {
 	_, err := mdp.ParseBroker([][]byte{{}, []byte("MDPW02"), {1}, []byte("tea")})
-	var parseErr *mdp.ParseError
-	if errors.As(err, &parseErr) {
+	if parseErr, ok := errors.AsType[*mdp.ParseError](err); ok {
 		fmt.Println("frame", parseErr.Frame)
 		fmt.Println(parseErr.Reason)
 	}

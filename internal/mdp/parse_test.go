@@ -20,7 +20,7 @@ func checkParse(to string, msg [][]byte) error {
 	c, err := parsers[to](msg)
 	want := parseByGrammar(to, msg)
 	broken := func(format string, args ...any) error {
-		return fmt.Errorf("%s, %q: %s; got %+v, %v; want %+v", to, msg, fmt.Sprintf(format, args...), c, err, want)
+		return fmt.Errorf("%s, %q: %s; got %+v, %w; want %+v", to, msg, fmt.Sprintf(format, args...), c, err, want)
 	}
 
 	if !slices.EqualFunc(msg, before, slices.Equal) {
