@@ -134,6 +134,7 @@ type Broker struct {
 	serving bool
 	over    bool
 	cancel  context.CancelFunc
+	result  error         // what Serve returned
 	drained chan struct{} // closed once every running request has its reply
 	ended   chan struct{} // closed when Serve has ended
 }
@@ -171,28 +172,37 @@ func randomName() string {
 // Serve serves the peers that connect to the listeners, until ctx ends (then
 // every connection is cut), or until [Broker.Shutdown] has let them finish. It
 // returns ctx's error, nil after Shutdown, or why a listener failed. It closes
-// the listeners and returns when nothing of the broker is running any more. It
-// may be called once.
+// the listeners, also where it finds the broker shut down already, and returns
+// when nothing of the broker is running any more. It may be called once.
 func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) error {
 	if len(listeners) == 0 {
 		return errors.New("mesh: Broker.Serve: no listeners")
 	}
+	outer := ctx
 	b.mu.Lock()
 	if b.serving || b.over {
 		b.mu.Unlock()
+		for _, l := range listeners {
+			_ = l.Close() // peers must not wait at a listener that nobody serves
+		}
 		return fmt.Errorf("mesh: Broker.Serve: called twice, or after Shutdown: %w", ErrClosed)
 	}
 	b.serving = true
 	ctx, b.cancel = context.WithCancel(ctx)
 	b.mu.Unlock()
 	defer b.cancel()
+	core, err := majordomo.NewBroker(b.cfg.core(), time.Now())
+	if err != nil {
+		return err // never: NewBroker has made one of the same config
+	}
+	b.stage.begin(core)
 
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() {
 			err := l.Serve(ctx, b.stage.accept)
-			if cause := ctx.Err(); cause != nil {
-				err = cause
+			if ctx.Err() != nil {
+				err = outer.Err() // nil where Shutdown or another listener ended it
 			} else {
 				b.logger.Error("listener failed", "addr", l.Addr(), "error", err)
 				err = fmt.Errorf("mesh: listener %s: %w", l.Addr(), err)
@@ -203,35 +213,38 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 	}
 	var first error
 	for range listeners {
-		if err := <-ended; first == nil {
-			first = err
-		}
+		first = cmp.Or(first, <-ended)
+	}
+	select {
+	case <-b.drained:
+		first = nil
+	default:
 	}
 	b.mu.Lock()
-	b.over = true
+	b.over, b.result = true, first
 	b.mu.Unlock()
 	b.stage.end()
 	close(b.ended)
-	select {
-	case <-b.drained:
-		return nil
-	default:
-		return first
-	}
+	return first
 }
 
 // Shutdown ends the broker without losing a request: new and queued requests are
 // answered [ErrDraining], so that their callers go elsewhere, running ones get
 // their replies, workers are told to leave, and then the listeners close
 // (docs/protocol.md "Stopping"). If ctx ends before, everything is cut and its
-// error is returned. A broker that was never served, or ended already, is shut
-// down at once.
+// error is returned; if Serve ended for another reason meanwhile, Serve's. A
+// broker that was never served, or ended already, is shut down at once.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
-	serving, cancel := b.serving && !b.over, b.cancel
-	b.over = b.over || !b.serving
+	serving, over, cancel := b.serving, b.over, b.cancel
+	b.over = over || !serving
 	b.mu.Unlock()
-	if !serving {
+	switch {
+	case !serving:
+		b.stage.end()
+		return nil
+	case over:
+		<-b.ended
 		return nil
 	}
 	deadline, _ := ctx.Deadline()
@@ -245,7 +258,12 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	cancel()
 	<-b.ended
-	return err
+	select {
+	case <-b.drained:
+		return nil
+	default:
+		return cmp.Or(err, b.result)
+	}
 }
 
 // Snapshot returns the broker's state at one moment. Its cost grows with the

@@ -240,11 +240,13 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 // clientUnsent is the event of a call whose message the connection didn't take.
 func clientUnsent(a *majordomo.ClientAction, err error) majordomo.ClientEvent {
 	ev := majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call}
-	ev.Failure = majordomo.Failure{Code: int(CodeOverloaded), Text: "the connection to the broker is full", Cause: err}
-	if errors.Is(err, transport.ErrTooLarge) {
-		ev.Failure.Code, ev.Failure.Text = int(CodeTooLarge), "the request is larger than the transport takes"
+	switch {
+	case errors.Is(err, transport.ErrFull):
+		ev.Failure = majordomo.Failure{Code: int(CodeOverloaded), Text: "the connection to the broker is full", Cause: err}
+	case errors.Is(err, transport.ErrTooLarge):
+		ev.Failure = majordomo.Failure{Code: int(CodeTooLarge), Text: "the request is larger than the transport takes", Cause: err}
 	}
-	return ev
+	return ev // otherwise the connection has ended, and its reader says so
 }
 
 // step takes one event to the session; what has to wait until the session is left

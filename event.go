@@ -91,6 +91,7 @@ func newEvent(o *majordomo.Observation) Event {
 // left the core and finds nobody telling them.
 type watchers struct {
 	observe func([]Event) // may be nil
+	told    sync.Cond     // a batch was told, or nobody tells any more
 
 	mu      sync.Mutex // guards what follows
 	queue   []Event
@@ -99,6 +100,10 @@ type watchers struct {
 	closed  bool
 	all     map[*Subscription]struct{}
 }
+
+// maxUntold is how many events may wait for the observer before those whose
+// messages make more have to wait for it, too.
+const maxUntold = 1 << 16
 
 // collect keeps what a step told. The caller runs the core.
 func (w *watchers) collect(observed []majordomo.Observation) {
@@ -116,25 +121,76 @@ func (w *watchers) collect(observed []majordomo.Observation) {
 func (w *watchers) tell() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.telling {
-		return
+	if !w.telling && len(w.queue) > 0 {
+		w.telling = true
+		w.takeTurn()
 	}
-	w.telling = true
-	for len(w.queue) > 0 {
+}
+
+// takeTurn tells what was collected. What comes while it does that is left to
+// another goroutine at some time, since the caller has work of its own. The caller
+// holds mu.
+func (w *watchers) takeTurn() {
+	more := false
+	defer func() {
+		w.telling = more
+		w.told.Broadcast()
+	}()
+	for told := 0; len(w.queue) > 0; {
+		if more = told >= maxTurn; more {
+			go func() {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.takeTurn()
+			}()
+			return
+		}
 		batch := w.queue
 		w.queue = w.spare[:0]
 		for s := range w.all {
 			s.offer(batch)
 		}
-		w.mu.Unlock()
-		if w.observe != nil {
-			w.observe(batch)
-		}
+		w.pass(batch)
+		told += len(batch)
 		clear(batch)
-		w.mu.Lock()
 		w.spare = batch[:0]
+		w.told.Broadcast()
 	}
-	w.telling = false
+}
+
+// pass hands a batch to the observer, without mu.
+func (w *watchers) pass(batch []Event) {
+	if w.observe == nil {
+		return
+	}
+	w.mu.Unlock()
+	defer w.mu.Lock() // also where the observer panics
+	w.observe(batch)
+}
+
+// hold returns when not too many events wait for the observer.
+func (w *watchers) hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.queue) > maxUntold {
+		w.told.Wait()
+	}
+}
+
+// close tells what is left, and ends every subscription: the broker has ended, and
+// makes no events any more.
+func (w *watchers) close() {
+	w.tell()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.telling {
+		w.told.Wait()
+	}
+	w.closed = true
+	for sub := range w.all {
+		close(sub.events)
+	}
+	w.all = nil
 }
 
 // Subscription is a channel of a broker's events that loses events when its reader
@@ -192,17 +248,6 @@ func (s *stage) subscribe(sub *Subscription) {
 	s.watch()
 }
 
-// closeAll ends every subscription: the broker has ended.
-func (w *watchers) closeAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
-	for sub := range w.all {
-		close(sub.events)
-	}
-	w.all = nil
-}
-
 func (s *stage) unsubscribe(sub *Subscription) {
 	w := &s.watchers
 	w.mu.Lock()
@@ -217,10 +262,13 @@ func (s *stage) unsubscribe(sub *Subscription) {
 
 // watch has the core make events if anybody wants them.
 func (s *stage) watch() {
+	_ = s.do(context.Background(), func(core *majordomo.Broker) { core.SetObserve(s.watched()) })
+}
+
+// watched says whether anybody wants events. The caller runs the core.
+func (s *stage) watched() bool {
 	w := &s.watchers
-	_ = s.do(context.Background(), func(core *majordomo.Broker) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		core.SetObserve(w.observe != nil || len(w.all) > 0)
-	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !s.ended && (w.observe != nil || len(w.all) > 0)
 }

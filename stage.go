@@ -3,6 +3,8 @@ package mesh
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +31,9 @@ type stage struct {
 	ended bool
 
 	watchers watchers
+
+	mu    sync.Mutex // guards peers
+	peers map[*brokerPeer]struct{}
 }
 
 // turn is a piece of work, and what comes of it.
@@ -42,9 +47,10 @@ type turn struct {
 }
 
 func newStage(core *majordomo.Broker, logger *slog.Logger, observe func([]Event), drained chan struct{}) *stage {
-	s := &stage{core: core, logger: logger, drained: drained, clock: newClock()}
+	s := &stage{core: core, logger: logger, drained: drained, clock: newClock(), peers: make(map[*brokerPeer]struct{})}
 	s.turns.New = func() any { return new(turn) }
 	s.watchers.observe = observe
+	s.watchers.told.L = &s.watchers.mu
 	s.timer = time.AfterFunc(time.Hour, s.wake)
 	s.timer.Stop()
 	return s
@@ -64,6 +70,9 @@ func (s *stage) accept(link transport.Peer) transport.Receiver {
 	id := link.Identity()
 	p := &brokerPeer{stage: s, link: link}
 	p.core = majordomo.NewPeer(majordomo.Identity{Name: id.Name, Addr: id.Addr, Local: id.Local}, p)
+	s.mu.Lock()
+	s.peers[p] = struct{}{}
+	s.mu.Unlock()
 	return p
 }
 
@@ -82,6 +91,9 @@ func (p *brokerPeer) Receive(batch []transport.Message) {
 }
 
 func (p *brokerPeer) Gone(reason error) {
+	p.stage.mu.Lock()
+	delete(p.stage.peers, p)
+	p.stage.mu.Unlock()
 	p.stage.event(majordomo.Event{Kind: majordomo.Gone, Peer: p.core, Err: reason})
 }
 
@@ -97,13 +109,14 @@ func (s *stage) drain(deadline time.Time) {
 	s.event(majordomo.Event{Kind: majordomo.Drain, Deadline: deadline})
 }
 
-// do has f called with the core and waits for it.
+// do has f called with the core, which is brought to the present time before, and
+// waits for it.
 func (s *stage) do(ctx context.Context, f func(*majordomo.Broker)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	done := make(chan struct{})
-	s.submit(&turn{do: func(core *majordomo.Broker) {
+	s.submit(&turn{events: []majordomo.Event{{Kind: majordomo.Wake}}, do: func(core *majordomo.Broker) {
 		f(core)
 		close(done)
 	}})
@@ -111,14 +124,25 @@ func (s *stage) do(ctx context.Context, f func(*majordomo.Broker)) error {
 	return nil
 }
 
-// end stops the timer. Nothing comes from peers any more.
-func (s *stage) end() {
+// begin puts a core whose time begins now in the place of the one that no peer
+// has talked to.
+func (s *stage) begin(core *majordomo.Broker) {
 	_ = s.do(context.Background(), func(*majordomo.Broker) {
+		s.core = core
+		core.SetObserve(s.watched())
+	})
+}
+
+// end stops the timer, and returns when everybody was told everything. Nothing
+// comes from peers any more.
+func (s *stage) end() {
+	_ = s.do(context.Background(), func(core *majordomo.Broker) {
 		s.ended = true
 		s.timer.Stop()
+		core.SetObserve(false)
 	})
 	s.relays.Wait()
-	s.watchers.closeAll()
+	s.watchers.close()
 }
 
 // submit has t done: by the caller, if nobody runs the core.
@@ -153,10 +177,10 @@ func (s *stage) run(now time.Time, t *turn, spent int) {
 
 // take takes one turn through the core; what comes of it is collected in into.
 func (s *stage) take(now time.Time, t, into *turn) {
-	if t.do != nil {
-		t.do(s.core)
-	}
 	for i := range t.events {
+		if t.events[i].Kind == majordomo.Wake {
+			s.armed = time.Time{} // now may be a little before the time at which the timer fired
+		}
 		actions := s.core.Step(now, &t.events[i])
 		for j := range actions {
 			a := &actions[j]
@@ -172,6 +196,9 @@ func (s *stage) take(now time.Time, t, into *turn) {
 		}
 		s.watchers.collect(s.core.Observed())
 	}
+	if t.do != nil {
+		t.do(s.core)
+	}
 }
 
 // leave does what has to be done before somebody else may run the core.
@@ -183,7 +210,7 @@ func (s *stage) leave(now time.Time, t *turn) {
 		return
 	}
 	next := s.core.NextWake()
-	if next.IsZero() || !s.armed.IsZero() && !next.Before(s.armed) && s.armed.After(now) {
+	if next.IsZero() || !s.armed.IsZero() && !next.Before(s.armed) {
 		return
 	}
 	s.armed = next
@@ -200,16 +227,31 @@ func (s *stage) finish(t *turn) {
 		switch a.Kind {
 		case majordomo.Close:
 			p := a.Peer.Data.(*brokerPeer)
+			p.link.Flush()     // what another turn sent may not have left yet
 			_ = p.link.Close() // Gone follows, if the other side didn't end it first
 		case majordomo.Note:
 			id := a.Peer.Identity()
 			s.logger.Warn(a.Text, "peer", id.Addr, "name", id.Name, "error", a.Err)
 		case majordomo.Drained:
+			s.flushAll()
 			close(s.drained)
 		}
 	}
 	s.watchers.tell()
+	if len(t.events) > 0 && t.events[0].Kind == majordomo.Message {
+		s.watchers.hold()
+	}
 	s.recycle(t)
+}
+
+// flushAll writes what other turns have sent and not flushed yet.
+func (s *stage) flushAll() {
+	s.mu.Lock()
+	peers := slices.Collect(maps.Keys(s.peers))
+	s.mu.Unlock()
+	for _, p := range peers {
+		p.link.Flush()
+	}
 }
 
 func (s *stage) recycle(t *turn) {

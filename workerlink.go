@@ -22,7 +22,6 @@ type workerLink struct {
 	session *majordomo.WorkerSession
 	link    *link
 	event   majordomo.WorkerEvent // of what isn't a message
-	joined  bool
 }
 
 // workerWork is something for the session to do.

@@ -79,6 +79,11 @@ var rules = []rule{
 		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
 	},
 	{
+		packages: []string{"meshtest"},
+		may:      []string{".", "transport", "transport/*", "internal/mdp", "internal/jsonrpc"},
+		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
+	},
+	{
 		packages: []string{"examples/..."},
 		may:      []string{everything},
 		modules:  []string{everything},
@@ -110,6 +115,7 @@ var testLibraries = []string{
 // forTests are the packages that are made for tests, with the test libraries that
 // they may use.
 var forTests = map[string][]string{
+	"meshtest":                {"testing"},
 	"transport/transporttest": {"testing", "github.com/stretchr/testify", "go.uber.org/goleak"},
 }
 

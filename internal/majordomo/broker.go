@@ -6,8 +6,13 @@ import (
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
-// sliceLength bounds what one step does of work that grows with what is queued.
-const sliceLength = 256
+const (
+	// sliceLength bounds what one step does of work that grows with what is
+	// queued: timers that fired, requests handed over or answered.
+	sliceLength = 256
+	// messageTimers is how many timers may fire in a step that isn't a Wake.
+	messageTimers = 16
+)
 
 type timerKind uint8
 
@@ -35,22 +40,27 @@ type Broker struct {
 	peers      list[Peer]
 	accounts   map[string]*account
 	services   map[string]*service
+	all        list[service] // the same, oldest first
 	vacant     list[service]
 	memory     timer
 	index      requestIndex
 	window     window
 	quarantine quarantine
 
-	serial      uint64
-	peerSerial  uint64
-	queued      int
-	queuedBytes int64
-	running     int // handed over and not settled
-	abandoned   int
+	serial     uint64
+	peerSerial uint64
+	queued     int
+	waits      load // what is queued or joined
+	running    int  // handed over and not settled
+	abandoned  int
+	unknown    int // services that never had a worker and have something queued
+	budget     int // what is left of the step's sliceLength
 
-	draining bool
-	drained  bool
-	drain    timer
+	draining  bool
+	drainOver bool // its deadline has passed
+	drained   bool
+	drainEnd  time.Duration
+	drain     timer
 
 	free       []*request
 	freeQueues []*callerQueue
@@ -87,7 +97,8 @@ func (b *Broker) Step(now time.Time, ev *Event) []Action {
 	}
 	b.actions = b.actions[:0]
 	b.observed = b.observed[:0]
-	timers := 16
+	b.budget = sliceLength
+	timers := messageTimers
 	switch ev.Kind {
 	case Message:
 		b.message(ev)
@@ -117,9 +128,22 @@ func (b *Broker) NextWake() time.Time {
 	return b.start.Add(at)
 }
 
+// spend takes one piece of work from what the step may still do, or reports that
+// the rest has to wait for another step.
+func (b *Broker) spend() bool {
+	if b.budget == 0 {
+		return false
+	}
+	b.budget--
+	return true
+}
+
+// soon arms t for the next step, which is due at once.
+func (b *Broker) soon(t *timer) { b.wheel.set(t, b.now.Truncate(time.Millisecond)) }
+
 // fire lets at most n timers fire; those left over are due at once.
 func (b *Broker) fire(n int) {
-	for range n {
+	for ; n > 0 && b.spend(); n-- {
 		t := b.wheel.pop(b.now)
 		if t == nil {
 			return
@@ -206,20 +230,34 @@ func (b *Broker) gone(p *Peer, reason error) {
 		}
 		b.lose(p.worker, why, false)
 	}
-	for r := p.requests.front(); r != nil; r = p.requests.front() {
-		b.forsake(r)
-	}
 	b.wheel.stop(&p.beat)
 	p.known.unlink()
 	p.account.peers--
 	if p.account.peers == 0 && p.account.name != "" {
 		delete(b.accounts, p.account.name)
 	}
+	b.forsakeAll(p)
+}
+
+// forsakeAll deals with the requests of a peer that is gone, or with as many as
+// the step may.
+func (b *Broker) forsakeAll(p *Peer) {
+	for r := p.requests.front(); r != nil; r = p.requests.front() {
+		if !b.spend() {
+			b.soon(&p.beat)
+			return
+		}
+		b.forsake(r)
+	}
 }
 
 // peerFired sends the heartbeat that is due and drops a peer that was silent for
 // too long (RFC 7 "Heartbeating").
 func (b *Broker) peerFired(p *Peer) {
+	if p.closed {
+		b.forsakeAll(p)
+		return
+	}
 	w := p.worker
 	if w == nil && !p.held {
 		return
@@ -255,36 +293,40 @@ func (b *Broker) beginDrain(until time.Time) {
 		return
 	}
 	b.draining = true
-	for _, s := range b.services {
-		if s.queued > 0 {
-			b.wheel.set(&s.sweep, b.now)
-		}
-	}
+	b.sweepAll()
 	if !until.IsZero() {
-		b.wheel.set(&b.drain, until.Sub(b.start))
+		b.drainEnd = max(until.Sub(b.start), b.now)
+		b.wheel.set(&b.drain, b.drainEnd)
+	}
+}
+
+// sweepAll has every queue looked at soon.
+func (b *Broker) sweepAll() {
+	for nd := b.all.head; nd != nil; nd = nd.next {
+		if s := nd.of; s.queued > 0 {
+			b.soon(&s.sweep)
+		}
 	}
 }
 
 // drainFired gives up the opaque requests that no worker came for.
 func (b *Broker) drainFired() {
-	for _, s := range b.services {
-		for r := s.parked.front(); r != nil; r = s.parked.front() {
-			b.unqueue(r)
-			b.expire(r)
-		}
+	if b.now < b.drainEnd {
+		b.wheel.set(&b.drain, b.drainEnd)
+		return
 	}
-	if b.queued > 0 {
-		b.wheel.set(&b.drain, b.now+time.Millisecond)
-	}
+	b.drainOver = true
+	b.sweepAll()
 }
 
 // checkDrained ends the drain once every reply that somebody waits for was
 // relayed.
 func (b *Broker) checkDrained() {
-	if b.queued > 0 || b.running > 0 {
+	if b.waits.requests > 0 || b.running > 0 {
 		return
 	}
 	b.drained = true
+	b.wheel.stop(&b.drain)
 	for nd := b.peers.head; nd != nil; nd = nd.next {
 		if w := nd.of.worker; w != nil {
 			b.lose(w, "broker drained", true)
@@ -305,8 +347,11 @@ func (b *Broker) note(p *Peer, text string, err error) {
 	b.act(Action{Kind: Note, Peer: p, Text: text, Err: err})
 }
 
-// send has the command sent to p.
+// send has the command sent to p, if p is there to take it.
 func (b *Broker) send(p *Peer, c *mdp.Command) {
+	if p.closed {
+		return
+	}
 	p.sent = b.now
 	b.act(Action{Kind: Send, Peer: p, Message: c.AppendTo(b.arena.frames(c.Len()))})
 }

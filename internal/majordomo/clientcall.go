@@ -337,10 +337,23 @@ func (s *ClientSession) credit(c *Call, n int) {
 	}
 }
 
-// unsent ends c because its request, which its connection didn't take, never left.
+// unsent ends c because its request, which its connection didn't take, never left;
+// or where the connection has ended, has it wait for the next one.
 func (s *ClientSession) unsent(ev *ClientEvent) {
 	c := ev.Call
-	if p := &c.progress; p.state != callOut || p.link.conn != ev.Conn {
+	p := &c.progress
+	if p.state != callOut || p.link.conn != ev.Conn {
+		return
+	}
+	if ev.Failure.Code == 0 {
+		s.takeBack(c)
+		p.sends--
+		p.state = callWaiting
+		if p.home.known() {
+			s.pinned.pushBack(&p.place, c)
+		} else {
+			s.waiting.pushBack(&p.place, c)
+		}
 		return
 	}
 	f := ev.Failure

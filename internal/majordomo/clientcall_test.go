@@ -329,6 +329,17 @@ func TestClientUnsent(t *testing.T) {
 	b.serve("2")
 	unsent(2)
 	require.Equal(t, HandedMaybe, b.failed(c, jsonrpc.CodeTooLarge).HandedOver, "the first request may have reached a worker")
+
+	b = newServedClient(t, ClientConfig{})
+	c = &Call{}
+	b.call(c)
+	b.calls[c].untouched()
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Call: c, Err: errClientCut}), "the connection has ended")
+	b.cut(1)
+	b.pass(time.Second)
+	require.Equal(t, []string{"send"}, clientKinds(b.serve("2")), "it never left, so it is safe to send")
+	b.result(c, "1")
+	b.succeeded(c, "1")
 }
 
 func TestClientStream(t *testing.T) {

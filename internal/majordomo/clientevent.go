@@ -68,7 +68,7 @@ const (
 	ClientCall       ClientEventKind = iota + 1 // make Call
 	ClientAbort                                 // nobody waits for Call any more, for Err; a Timeout() that is true makes it "expired", not "cancelled"
 	ClientCredit                                // N more parts of Call were read
-	ClientUnsent                                // Conn didn't take Call's message, for Failure: it never left
+	ClientUnsent                                // Conn didn't take Call's message, for Failure, or where that is zero, since it ended (ClientLost follows): it never left
 	ClientDialed                                // Conn is connected
 	ClientDialFailed                            // Conn couldn't be connected, for Err
 	ClientLost                                  // Conn ended, for Err

@@ -48,8 +48,8 @@ type Config struct {
 	MaxQueuedBytes    int64 // 1 GiB, in all services
 	MaxCallerQueued   int   // 100,000 requests of one caller
 	MaxCallerBytes    int64 // 256 MiB of one caller
-	MaxCapacity       int   // 65,536 requests at once at one worker
-	MaxWorkerServices int   // 1,000 services of one worker
+	MaxCapacity       int   // 65,536 requests at once at one worker, which is also the most
+	MaxWorkerServices int   // 1,000 services of one worker, 65,536 at most
 	MaxStrays         int   // 3 replies in a row that no request waits for
 	MaxPartialBytes   int   // 1 MiB of PARTIALs kept for a client of MDP/0.1
 	WindowEntries     int   // 100,000 keyed requests
@@ -78,6 +78,8 @@ type ServiceConfig struct {
 	Attempts  int
 	BusyLimit time.Duration // the broker's
 }
+
+const maxWorkerServices = 1 << 16 // as the address frame has it
 
 const defaultWindow = 32 // PARTIALs unread, docs/protocol.md "Streams"
 
@@ -147,6 +149,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err == nil && c.HeartbeatInterval < 2*time.Millisecond {
 		err = fmt.Errorf("majordomo: Config.HeartbeatInterval is %v, less than 2ms", c.HeartbeatInterval)
+	}
+	if err == nil && c.MaxCapacity > maxSlots {
+		err = fmt.Errorf("majordomo: Config.MaxCapacity is %d, more than %d", c.MaxCapacity, maxSlots)
+	}
+	if err == nil && c.MaxWorkerServices > maxWorkerServices {
+		err = fmt.Errorf("majordomo: Config.MaxWorkerServices is %d, more than %d", c.MaxWorkerServices, maxWorkerServices)
+	}
+	if err == nil && c.Service.BusyLimit < 0 {
+		err = fmt.Errorf("majordomo: Config.Service.BusyLimit is negative")
 	}
 	c.Service.BusyLimit = cmp.Or(c.Service.BusyLimit, c.BusyLimit)
 	services := make(map[string]ServiceConfig, len(c.Services))

@@ -11,36 +11,32 @@ import (
 func (b *Broker) request(p *Peer, ev *Event) {
 	b.counts.Received++
 	r := b.newRequest(p, ev)
-	name := ev.Command.Service
 	b.observeRequest(r, Received, detail{body: r.body})
 	if ev.Size > b.cfg.MaxMessageBytes {
 		b.fail(r, failure{code: jsonrpc.CodeTooLarge, text: "the request is larger than the broker takes"})
 		return
 	}
 	if !b.permitted(p, r) {
-		b.fail(r, failure{code: jsonrpc.CodeNotPermitted, text: "not permitted to call " + quoted(string(name))})
+		b.fail(r, failure{code: jsonrpc.CodeNotPermitted, text: "not permitted to call " + quoted(string(r.name))})
 		return
 	}
-	if b.draining && r.rpc() {
-		b.fail(r, draining())
-		return
-	}
-	s := b.services[string(name)]
+	s, f := b.asked(r)
 	if s == nil {
-		if b.now >= b.cfg.NoWorkerWait && r.rpc() {
-			b.fail(r, noService(string(name)))
-			return
-		}
-		if s = b.serviceNamed(name); s == nil {
-			b.fail(r, failure{code: jsonrpc.CodeOverloaded, text: "the broker knows too many services", retry: b.cfg.NoWorkerWait})
-			return
-		}
+		b.fail(r, f)
+		return
 	}
 	r.service = s
-	if len(r.env.Meta.Key) > 0 && r.rpc() && r.env.Meta.Window < 0 && b.enter(r) {
+	if r.keyed() && b.repeat(r) {
 		return
 	}
-	b.admit(r)
+	if f, ok := b.placeable(r); !ok {
+		b.fail(r, f)
+		return
+	}
+	if r.keyed() && !b.enter(r) {
+		return
+	}
+	b.place(r)
 }
 
 // permitted says whether p may make the request (docs/protocol.md "Security").
@@ -49,15 +45,68 @@ func (b *Broker) permitted(p *Peer, r *request) bool {
 	if a == nil {
 		return true
 	}
-	if !a.ByMethod(r.name) {
-		return a.Allow(p.id, MayCall, r.name, nil)
+	var method []byte
+	if a.ByMethod(r.name) {
+		if !r.env.Complete && len(r.body) == 1 {
+			// What stands behind the head may make it mean another method.
+			jsonrpc.Scan(r.body[0], &r.env)
+		}
+		if r.env.Kind != jsonrpc.Request && r.env.Kind != jsonrpc.Notification {
+			return false
+		}
+		method = r.env.Method
 	}
-	known := r.env.Kind == jsonrpc.Request || r.env.Kind == jsonrpc.Notification
-	return known && a.Allow(p.id, MayCall, r.name, r.env.Method)
+	return a.Allow(p.id, MayCall, r.name, method)
 }
 
-// admit hands r to a worker that is free, or queues it.
-func (b *Broker) admit(r *request) {
+// asked returns the service that r asks for, or why there is none.
+func (b *Broker) asked(r *request) (*service, failure) {
+	if s := b.services[string(r.name)]; s != nil {
+		return s, failure{}
+	}
+	if err := mdp.CheckService(r.name); err != nil {
+		return nil, failure{code: jsonrpc.CodeNoService, text: "no such service: " + err.Error()}
+	}
+	switch {
+	case b.refusesNew(r):
+		return nil, draining()
+	case r.rpc() && b.now >= b.cfg.NoWorkerWait:
+		return nil, noService(string(r.name))
+	case b.unknown < max(b.cfg.MaxServices/2, 1): // the other half is for those that exist
+		if s := b.serviceNamed(r.name); s != nil {
+			return s, failure{}
+		}
+	}
+	b.counts.Overloaded++
+	return nil, failure{code: jsonrpc.CodeOverloaded, text: "the broker knows too many services", retry: b.cfg.NoWorkerWait}
+}
+
+// refusesNew says that a draining broker has no time for r any more: requests
+// that can be told so are refused at once, opaque ones after the drain's deadline.
+func (b *Broker) refusesNew(r *request) bool {
+	return b.draining && (r.rpc() || b.drainOver || b.drained)
+}
+
+// placeable says whether there is a worker or room in the queue for r, or why not.
+func (b *Broker) placeable(r *request) (failure, bool) {
+	s := r.service
+	if b.refusesNew(r) {
+		return draining(), false
+	}
+	if s.queued == 0 && s.next() != nil {
+		return failure{}, true
+	}
+	if why := b.full(r); why != "" {
+		return b.overloaded(s, why), false
+	}
+	if s.workers.n == 0 && r.rpc() && b.now >= b.noWorkerAt(s) {
+		return b.unserved(s), false
+	}
+	return failure{}, true
+}
+
+// place hands r to a worker that is free, or queues it.
+func (b *Broker) place(r *request) {
 	s := r.service
 	if s.queued == 0 {
 		if m := s.next(); m != nil {
@@ -65,28 +114,22 @@ func (b *Broker) admit(r *request) {
 			return
 		}
 	}
-	if why := b.full(r); why != "" {
-		b.counts.Overloaded++
-		b.fail(r, failure{code: jsonrpc.CodeOverloaded, text: why, retry: s.retryAfter()})
-		return
-	}
-	if s.workers.n == 0 {
-		at := b.noWorkerAt(s)
-		if b.now >= at && r.rpc() {
-			f := b.unserved(s)
-			b.fail(r, f)
-			return
-		}
-		if !s.sweep.pending() {
-			b.wheel.set(&s.sweep, at)
-		}
-	}
-	if b.draining {
-		b.wheel.set(&s.sweep, b.now) // it is opaque: it is set aside until the drain's end
-	}
 	b.enqueue(r)
 	b.arm(r)
 	b.observeRequest(r, Queued, detail{})
+	b.awaitWorkers(s)
+}
+
+// awaitWorkers has those who wait at s told when it is time that nobody serves
+// them.
+func (b *Broker) awaitWorkers(s *service) {
+	switch {
+	case s.answerable.n == 0:
+	case b.draining:
+		b.soon(&s.sweep)
+	case s.workers.n == 0 && !s.sweep.pending():
+		b.wheel.set(&s.sweep, b.noWorkerAt(s))
+	}
 }
 
 // next returns the worker of s whose turn it is, or nil where none is free.
@@ -108,6 +151,10 @@ func (b *Broker) serve(s *service) {
 	for s.queued > 0 {
 		m := s.next()
 		if m == nil {
+			return
+		}
+		if !b.spend() {
+			b.soon(&s.sweep)
 			return
 		}
 		b.handOver(b.pop(s), m)
@@ -142,6 +189,11 @@ func (b *Broker) feed(w *worker) {
 			without++
 			continue
 		}
+		if !b.spend() {
+			b.soon(&m.service.sweep)
+			without++
+			continue
+		}
 		without = 0
 		b.handOver(b.pop(m.service), m)
 	}
@@ -149,11 +201,17 @@ func (b *Broker) feed(w *worker) {
 
 // handOver gives r, which is in no queue, to m's worker, which is free.
 func (b *Broker) handOver(r *request, m *member) {
-	if r.deadline > 0 && b.now >= r.deadline {
+	if b.now >= r.deadline {
 		b.expire(r)
 		return
 	}
-	if r.entry != nil && r.env.Meta.Attempt > 1 && r.attempts == 0 && !m.idempotent(m.method(r)) {
+	if r.peer != nil && r.peer.closed {
+		b.forsakeQueued(r)
+		return
+	}
+	r.member, r.methods = m, m.methods
+	if r.attempts == 0 && r.unsure() && !r.idempotent() {
+		r.member = nil // it never had it
 		b.fail(r, failure{
 			code: jsonrpc.CodeOutcomeUnknown,
 			text: "an earlier attempt may have run and its outcome isn't known here",
@@ -168,14 +226,14 @@ func (b *Broker) handOver(r *request, m *member) {
 	if n := len(w.unused); n > 0 {
 		r.slot, w.unused = w.unused[n-1], w.unused[:n-1]
 	} else {
-		r.slot = uint32(len(w.slots))
+		r.slot = len(w.slots)
 		w.slots = append(w.slots, slot{})
 	}
 	sl := &w.slots[r.slot]
 	sl.request = r
 	sl.generation++
 	r.attempts++
-	r.member, r.handed, r.state = m, b.now, stateRunning
+	r.handed, r.state = b.now, stateRunning
 	b.running++
 	r.service.running++
 	r.address = b.address(r, m, sl.generation)
@@ -192,15 +250,15 @@ func (b *Broker) handOver(r *request, m *member) {
 }
 
 // address makes the address frame (docs/protocol.md "The address frame").
-func (b *Broker) address(r *request, m *member, generation uint32) []byte {
-	token := uint64(r.slot)<<32 | uint64(generation)
+func (b *Broker) address(r *request, m *member, generation uint64) []byte {
+	token := uint64(r.slot)<<generationBits | generation
 	if !m.worker.registered {
 		return mdp.AppendToken(b.arena.bytes(16), token)
 	}
 	a := mdp.Address{
 		Token: token, Remaining: mdp.NoDeadline, Attempt: uint8(min(r.attempts, 255)), Service: m.index, Caller: r.account.frame,
 	}
-	if r.deadline > 0 {
+	if r.deadline != never {
 		left := (r.deadline - b.now + time.Millisecond - 1) / time.Millisecond
 		a.Remaining = uint32(min(int64(left), int64(mdp.NoDeadline-1)))
 	}

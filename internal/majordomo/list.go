@@ -33,14 +33,19 @@ func (l *list[T]) pushBack(nd *node[T], of *T) {
 	l.n++
 }
 
-func (l *list[T]) pushFront(nd *node[T], of *T) {
-	nd.of, nd.in, nd.prev, nd.next = of, l, nil, l.head
-	if l.head == nil {
-		l.tail = nd
-	} else {
-		l.head.prev = nd
+// insert puts nd before another node of the list, or at its end where that is nil.
+func (l *list[T]) insert(nd *node[T], of *T, before *node[T]) {
+	if before == nil {
+		l.pushBack(nd, of)
+		return
 	}
-	l.head = nd
+	nd.of, nd.in, nd.prev, nd.next = of, l, before.prev, before
+	if before.prev == nil {
+		l.head = nd
+	} else {
+		before.prev.next = nd
+	}
+	before.prev = nd
 	l.n++
 }
 

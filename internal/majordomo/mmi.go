@@ -30,6 +30,10 @@ type mmiParams struct {
 // mmi answers a request to a service that begins with "mmi." (RFC 8).
 func (b *Broker) mmi(p *Peer, ev *Event) {
 	c, env := &ev.Command, &ev.Envelope
+	if ev.Size > b.cfg.MaxMessageBytes {
+		b.answer(p, ev, nil, &failure{code: jsonrpc.CodeTooLarge, text: "the request is larger than the broker takes"})
+		return
+	}
 	if !env.Complete && len(c.Body) == 1 {
 		jsonrpc.Scan(c.Body[0], env)
 	}
@@ -60,17 +64,20 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 	case mdp.MMIPing:
 		if isRPC && !p.held {
 			p.held = true
-			b.wheel.set(&p.beat, b.now+min(b.cfg.HeartbeatInterval, b.cfg.expiry()))
+			if !p.beat.pending() {
+				b.wheel.set(&p.beat, b.now+b.cfg.expiry())
+			}
 		}
 		return b.pong(), nil
 	}
-	if !isRPC {
-		switch name {
-		case mdp.MMIServices, mdp.MMIStatus, mdp.MMIRegister, mdp.MMICancel, mdp.MMICredit,
-			mdp.MMIPause, mdp.MMIResume, mdp.MMIDrain, mdp.MMIDisconnect, mdp.MMIRelease, mdp.MMIDrop:
-			return nil, &failure{code: jsonrpc.CodeInvalidRequest, text: name + " takes a JSON-RPC request"}
-		}
-		return nil, unknownMMI(name)
+	right, known := mmiRights[name]
+	switch {
+	case !known:
+		return nil, &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
+	case right != 0 && !b.allowed(p, right, []byte(params.Service), nil):
+		return nil, &failure{code: jsonrpc.CodeNotPermitted, text: "not permitted: " + name}
+	case !isRPC:
+		return nil, &failure{code: jsonrpc.CodeInvalidRequest, text: name + " takes a JSON-RPC request"}
 	}
 	switch name {
 	case mdp.MMIRegister:
@@ -94,21 +101,29 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 			b.tellCredit(r, params.N)
 		}
 		return struct{}{}, nil
-	case mdp.MMIServices, mdp.MMIStatus:
-		if !b.allowed(p, MaySee, []byte(params.Service), nil) {
-			return nil, notPermitted(name)
-		}
-		if name == mdp.MMIStatus {
-			return b.Snapshot(), nil
-		}
+	case mdp.MMIServices:
 		return b.docs(params.Service), nil
-	case mdp.MMIPause, mdp.MMIResume, mdp.MMIDrain, mdp.MMIDisconnect, mdp.MMIRelease, mdp.MMIDrop:
-		if !b.allowed(p, MayOperate, []byte(params.Service), nil) {
-			return nil, notPermitted(name)
-		}
+	case mdp.MMIStatus:
+		return b.Snapshot(), nil
+	default:
 		return b.operate(p, name, params)
 	}
-	return nil, unknownMMI(name)
+}
+
+// mmiRights says which right each of the management requests takes that go by
+// more than a connection; 0: none, or those that the request itself goes by.
+var mmiRights = map[string]Right{
+	mdp.MMIRegister:   0,
+	mdp.MMICancel:     0,
+	mdp.MMICredit:     0,
+	mdp.MMIServices:   MaySee,
+	mdp.MMIStatus:     MaySee,
+	mdp.MMIPause:      MayOperate,
+	mdp.MMIResume:     MayOperate,
+	mdp.MMIDrain:      MayOperate,
+	mdp.MMIDisconnect: MayOperate,
+	mdp.MMIRelease:    MayOperate,
+	mdp.MMIDrop:       MayOperate,
 }
 
 // operate carries out what operators may ask for.
@@ -129,22 +144,20 @@ func (b *Broker) operate(p *Peer, name string, params *mmiParams) (any, *failure
 		}
 		return struct{}{}, nil
 	case mdp.MMIDrain, mdp.MMIDisconnect:
-		found := 0
-		for nd := b.peers.head; nd != nil; {
-			w := nd.of.worker
-			nd = nd.next
-			if w == nil || w.instance != params.Worker || params.Worker == "" {
-				continue
-			}
-			found++
-			if name == mdp.MMIDrain {
-				w.capacity = 0
-			} else {
-				b.lose(w, "disconnected by an operator", true)
+		var found []*worker
+		for nd := b.peers.head; nd != nil; nd = nd.next {
+			if w := nd.of.worker; w != nil && w.instance == params.Worker && params.Worker != "" {
+				w.capacity = 0 // what one of them loses isn't for the next
+				found = append(found, w)
 			}
 		}
-		if found == 0 {
+		if len(found) == 0 {
 			return nil, &failure{code: jsonrpc.CodeNotFound, text: "no such worker"}
+		}
+		if name == mdp.MMIDisconnect {
+			for _, w := range found {
+				b.lose(w, "disconnected by an operator", true)
+			}
 		}
 		return struct{}{}, nil
 	case mdp.MMIRelease:
@@ -163,14 +176,6 @@ func (b *Broker) operate(p *Peer, name string, params *mmiParams) (any, *failure
 
 func notAsked() *failure {
 	return &failure{code: jsonrpc.CodeNotFound, text: "no request with that id waits on this connection"}
-}
-
-func notPermitted(name string) *failure {
-	return &failure{code: jsonrpc.CodeNotPermitted, text: "not permitted: " + name}
-}
-
-func unknownMMI(name string) *failure {
-	return &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
 }
 
 func (b *Broker) pong() *Pong {

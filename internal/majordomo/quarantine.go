@@ -21,8 +21,11 @@ type quarantined struct {
 	place   node[quarantined]
 }
 
-// put sets a copy of r aside.
+// put sets a copy of r aside, unless it takes more room than there is for all.
 func (q *quarantine) put(b *Broker, r *request) {
+	if int64(r.size) > b.cfg.QuarantineBytes {
+		return
+	}
 	held := &quarantined{at: b.now}
 	held.request = request{
 		serial: r.serial, caller: r.caller, version: r.version, name: r.name, body: r.body, env: r.env, size: r.size, attempts: r.attempts,
@@ -48,25 +51,36 @@ func (q *quarantine) take(serial uint64) *quarantined {
 }
 
 // release runs a quarantined request again, with nobody who waits for it, and
-// returns the serial number of the new run.
+// returns the serial number of the new run. One that can't be run now stays.
 func (b *Broker) release(by *Peer, serial uint64) (uint64, *failure) {
 	held := b.quarantine.bySerial[serial]
 	if held == nil {
 		return 0, &failure{code: jsonrpc.CodeNotFound, text: "no such request in quarantine"}
 	}
-	s := b.serviceNamed(held.request.name)
-	if s == nil {
-		return 0, &failure{code: jsonrpc.CodeOverloaded, text: "the broker knows too many services"}
+	old := &held.request
+	if b.draining {
+		f := draining()
+		return 0, &f
+	}
+	if old.service = b.services[string(old.name)]; old.service == nil {
+		f := noService(string(old.name))
+		return 0, &f
+	}
+	if old.account = b.accounts[old.caller.Name]; old.account == nil {
+		old.account = &account{name: old.caller.Name, frame: []byte(old.caller.Name)}
+	}
+	if f, ok := b.placeable(old); !ok {
+		return 0, &f
 	}
 	b.quarantine.take(serial)
-	ev := Event{Size: held.request.size, Envelope: held.request.env}
-	ev.Command.Version, ev.Command.Service, ev.Command.Body = held.request.version, held.request.name, held.request.body
+	ev := Event{Size: old.size, Envelope: old.env}
+	ev.Command.Version, ev.Command.Service, ev.Command.Body = old.version, old.name, old.body
 	r := b.newRequest(by, &ev)
 	b.disown(r) // nobody waits for it
-	r.linked, r.caller, r.deadline, r.service = serial, held.request.caller, 0, s
+	r.linked, r.caller, r.account, r.service, r.deadline = serial, old.caller, old.account, old.service, never
 	released := r.serial
 	b.counts.Received++
 	b.observeRequest(r, Received, detail{body: r.body, reason: "released from quarantine"})
-	b.admit(r)
+	b.place(r)
 	return released, nil
 }

@@ -1,15 +1,35 @@
 package majordomo
 
-import "time"
+import (
+	"time"
+
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+)
 
 // account is whom limits and fairness go by: an authenticated caller with all its
 // connections, or one connection of a caller that isn't.
 type account struct {
-	name   string
-	frame  []byte // the name, for address frames
-	peers  int
-	queued int
-	bytes  int64
+	name  string
+	frame []byte // the name, for address frames
+	peers int
+	waits load
+}
+
+// load is what waits somewhere: requests that are queued, and those that joined
+// the run of another.
+type load struct {
+	requests int
+	bytes    int64
+}
+
+func (l *load) add(r *request) {
+	l.requests++
+	l.bytes += int64(r.size)
+}
+
+func (l *load) remove(r *request) {
+	l.requests--
+	l.bytes -= int64(r.size)
 }
 
 // callerQueue holds the requests of one account at one service, first in first
@@ -29,42 +49,44 @@ type service struct {
 	workers list[member]
 	idle    list[member] // may hold members whose worker has no free slot; they drop out when met
 
-	front   list[request] // to be served first: they were handed over before
-	parked  list[request] // opaque ones that outlived a sweep
-	active  list[callerQueue]
-	queues  map[*account]*callerQueue
-	queued  int
-	bytes   int64
-	running int // handed over and not settled
+	front      list[request] // to be served first: they were handed over before
+	active     list[callerQueue]
+	queues     map[*account]*callerQueue
+	queued     int           // in front and in queues
+	answerable list[request] // those of them that can be told that nobody serves them
+	waits      load
+	running    int // handed over and not settled
 
 	known     bool // had a worker
 	alone     time.Duration
 	sweep     timer
+	all       node[service] // in Broker.all
 	isVacant  node[service]
 	vacantAt  time.Duration
 	doc       *ServiceDoc
 	finished  uint64
 	failed    uint64
 	lastFinal time.Duration
-	pace      time.Duration // smoothed time between two FINALs
+	pace      time.Duration // smoothed time between two FINALs while there was work
 }
 
-// pop takes the request that is to be served next out of the queue, or returns
-// nil.
-func (b *Broker) pop(s *service) *request {
-	r := s.front.front()
-	if r == nil {
-		r = s.parked.front()
+// first returns the request that is to be served next, or nil.
+func (s *service) first() *request {
+	if r := s.front.front(); r != nil {
+		return r
 	}
-	if r == nil {
-		q := s.active.front()
-		if q == nil {
-			return nil
-		}
-		r = q.requests.front()
-		if q.requests.n > 1 {
-			q.active.moveToBack() // the next caller's turn
-		}
+	if q := s.active.front(); q != nil {
+		return q.requests.front()
+	}
+	return nil
+}
+
+// pop takes the request that is to be served next out of the queue, which isn't
+// empty.
+func (b *Broker) pop(s *service) *request {
+	r := s.first()
+	if q := r.queue; q != nil && q.requests.n > 1 {
+		q.active.moveToBack() // the next caller's turn
 	}
 	b.unqueue(r)
 	return r
@@ -89,37 +111,42 @@ func (b *Broker) enqueue(r *request) {
 	}
 	q.requests.pushBack(&r.inQueue, r)
 	r.queue = q
-	b.counted(r)
+	b.enqueued(r)
 }
 
-// enqueueFront puts r before all others.
+// enqueueFront puts r, which was handed over before, in front of all others but
+// those that were put back too and came before it. It looks at a few of these only:
+// a worker that gives many back isn't worth a scan.
 func (b *Broker) enqueueFront(r *request) {
-	r.service.front.pushFront(&r.inQueue, r)
-	b.counted(r)
+	const most = 16
+	front := &r.service.front
+	at := front.head
+	for n := 0; n < most && at != nil && at.of.serial < r.serial; n++ {
+		at = at.next
+	}
+	front.insert(&r.inQueue, r, at)
+	b.enqueued(r)
 }
 
-// park keeps r, which a sweep left, in its order.
-func (b *Broker) park(r *request) {
-	r.service.parked.pushBack(&r.inQueue, r)
-	b.counted(r)
-}
-
-func (b *Broker) counted(r *request) {
+func (b *Broker) enqueued(r *request) {
 	s := r.service
-	r.state = stateQueued
+	r.state, r.since = stateQueued, b.now
+	if r.rpc() {
+		s.answerable.pushBack(&r.inAnswer, r)
+	}
+	b.waiting(r)
 	s.queued++
-	s.bytes += int64(r.size)
-	r.account.queued++
-	r.account.bytes += int64(r.size)
 	b.queued++
-	b.queuedBytes += int64(r.size)
-	s.isVacant.unlink()
+	if s.queued == 1 && !s.known {
+		b.unknown++
+	}
 }
 
 // unqueue takes r out of whichever queue it is in.
 func (b *Broker) unqueue(r *request) {
 	s := r.service
 	r.inQueue.unlink()
+	r.inAnswer.unlink()
 	if q := r.queue; q != nil {
 		r.queue = nil
 		if q.requests.n == 0 {
@@ -133,31 +160,52 @@ func (b *Broker) unqueue(r *request) {
 	}
 	r.state = stateNone
 	s.queued--
-	s.bytes -= int64(r.size)
-	r.account.queued--
-	r.account.bytes -= int64(r.size)
 	b.queued--
-	b.queuedBytes -= int64(r.size)
+	if s.queued == 0 && !s.known {
+		b.unknown--
+	}
+	b.waited(r)
 }
 
-// full says which limit keeps r from being queued, or "".
+// waiting counts r among what its caller, its service and the broker have waiting.
+func (b *Broker) waiting(r *request) {
+	b.waits.add(r)
+	r.account.waits.add(r)
+	r.service.waits.add(r)
+	r.service.isVacant.unlink()
+}
+
+func (b *Broker) waited(r *request) {
+	b.waits.remove(r)
+	r.account.waits.remove(r)
+	r.service.waits.remove(r)
+	b.vacate(r.service)
+}
+
+// full says which limit keeps r from waiting, or "".
 func (b *Broker) full(r *request) string {
 	s, size := r.service, int64(r.size)
 	switch {
-	case s.queued >= s.config.MaxQueued:
+	case s.waits.requests >= s.config.MaxQueued:
 		return "the service's queue is full"
-	case s.bytes+size > s.config.MaxQueuedBytes:
+	case s.waits.bytes+size > s.config.MaxQueuedBytes:
 		return "the service's queue holds too many bytes"
-	case r.account.queued >= b.cfg.MaxCallerQueued:
+	case r.account.waits.requests >= b.cfg.MaxCallerQueued:
 		return "the caller has too many requests queued"
-	case r.account.bytes+size > b.cfg.MaxCallerBytes:
+	case r.account.waits.bytes+size > b.cfg.MaxCallerBytes:
 		return "the caller has too many bytes queued"
-	case b.queued >= b.cfg.MaxQueued:
+	case b.waits.requests >= b.cfg.MaxQueued:
 		return "the broker's queues are full"
-	case b.queuedBytes+size > b.cfg.MaxQueuedBytes:
+	case b.waits.bytes+size > b.cfg.MaxQueuedBytes:
 		return "the broker's queues hold too many bytes"
 	}
 	return ""
+}
+
+// overloaded returns the failure of a request for which there is no room.
+func (b *Broker) overloaded(s *service, why string) failure {
+	b.counts.Overloaded++
+	return failure{code: jsonrpc.CodeOverloaded, text: why, retry: s.retryAfter()}
 }
 
 // retryAfter guesses when a full queue will have room: when a quarter of it is
@@ -184,70 +232,86 @@ func (b *Broker) serviceNamed(name []byte) *service {
 	s.config = b.cfg.service(s.name)
 	s.sweep.kind, s.sweep.owner = timerSweep, s
 	b.services[s.name] = s
+	b.all.pushBack(&s.all, s)
 	b.vacate(s)
 	return s
 }
 
 // vacate lists s among those that may be forgotten, if nothing needs it.
 func (b *Broker) vacate(s *service) {
-	if s.queued == 0 && s.running == 0 && s.workers.n == 0 && !s.paused && !s.isVacant.linked() {
-		s.vacantAt = b.now
-		b.vacant.pushBack(&s.isVacant, s)
-		if !b.memory.pending() {
-			b.wheel.set(&b.memory, b.now+b.cfg.ServiceMemory)
-		}
+	if s.waits.requests > 0 || s.running > 0 || s.workers.n > 0 || s.paused || s.isVacant.linked() {
+		return
+	}
+	s.vacantAt = b.now
+	b.vacant.pushBack(&s.isVacant, s)
+	if !b.memory.pending() {
+		b.wheel.set(&b.memory, b.now+b.cfg.ServiceMemory)
 	}
 }
 
 func (b *Broker) forgetService(s *service) {
 	b.wheel.stop(&s.sweep)
 	s.isVacant.unlink()
+	s.all.unlink()
 	delete(b.services, s.name)
 }
 
 // memoryFired forgets the services that nobody needed for long.
 func (b *Broker) memoryFired() {
-	for range sliceLength {
-		s := b.vacant.front()
-		if s == nil {
+	for s := b.vacant.front(); s != nil; s = b.vacant.front() {
+		if at := s.vacantAt + b.cfg.ServiceMemory; b.now < at {
+			b.wheel.set(&b.memory, at)
 			return
 		}
-		if b.now < s.vacantAt+b.cfg.ServiceMemory {
-			b.wheel.set(&b.memory, s.vacantAt+b.cfg.ServiceMemory)
+		if !b.spend() {
+			b.soon(&b.memory)
 			return
 		}
 		b.forgetService(s)
 	}
-	b.wheel.set(&b.memory, b.now)
 }
 
-// sweepFired answers what is queued at a service that can't be served: no worker
-// came in time, or the broker drains. Opaque requests can't be told and stay.
+// sweepFired goes on with what is queued at s: it answers what can't be served,
+// and hands over what can.
 func (b *Broker) sweepFired(s *service) {
-	if !b.draining && (s.workers.n > 0 || b.now < b.noWorkerAt(s)) {
-		return
+	if b.turnAway(s) {
+		b.serve(s)
 	}
-	for range sliceLength {
-		r := s.front.front()
-		if r == nil {
-			if q := s.active.front(); q != nil {
-				r = q.requests.front()
-			}
+}
+
+// turnAway tells the requests of s that can't be served because no worker came in
+// time or the broker drains. Opaque ones can't be told: they wait until their
+// time, or the drain's, is over. It reports false where the rest has to wait for
+// the next step.
+func (b *Broker) turnAway(s *service) bool {
+	if s.queued == 0 || !b.draining && s.workers.n > 0 {
+		return true
+	}
+	if at := b.noWorkerAt(s); !b.draining && b.now < at {
+		if s.answerable.n > 0 {
+			b.wheel.set(&s.sweep, at)
+		}
+		return true
+	}
+	f := b.unserved(s)
+	if b.draining {
+		f = draining()
+	}
+	for {
+		r := s.answerable.front()
+		if r == nil && b.drainOver {
+			r = s.first()
 		}
 		if r == nil {
-			return
+			return true
+		}
+		if !b.spend() {
+			b.soon(&s.sweep)
+			return false
 		}
 		b.unqueue(r)
-		switch {
-		case !r.rpc():
-			b.park(r)
-		case b.draining:
-			b.fail(r, draining())
-		default:
-			b.fail(r, b.unserved(s))
-		}
+		b.fail(r, f)
 	}
-	b.wheel.set(&s.sweep, b.now)
 }
 
 // noWorkerAt is when requests to a service without workers are no longer kept

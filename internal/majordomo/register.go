@@ -97,10 +97,12 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 
 // offer makes w a worker of the services that it may offer, and of no others.
 func (b *Broker) offer(w *worker, docs []ServiceDoc) (refused []Refusal) {
-	before := make(map[*service]*member, len(w.members))
-	for _, m := range w.members {
-		before[m.service] = m
+	before := w.members
+	at := make(map[*service]*member, len(before))
+	for _, m := range before {
+		at[m.service] = m
 	}
+	named := make(map[*service]bool, len(docs))
 	w.members = nil
 	for i := range docs {
 		doc := &docs[i]
@@ -115,40 +117,33 @@ func (b *Broker) offer(w *worker, docs []ServiceDoc) (refused []Refusal) {
 			refused = append(refused, *refusal)
 			continue
 		}
+		if named[s] {
+			continue // said twice: the first counts
+		}
+		named[s] = true
 		methods := make(map[string]*MethodDoc, len(doc.Methods))
 		for j := range doc.Methods {
 			methods[doc.Methods[j].Name] = &doc.Methods[j]
 		}
 		s.doc = doc
-		if m := before[s]; m != nil {
-			delete(before, s)
+		if m := at[s]; m != nil {
 			m.index, m.methods = uint16(i), methods
 			w.members = append(w.members, m)
 			continue
 		}
-		if !w.offers(s) {
-			b.enlist(w, s, uint16(i), methods)
-			if w.ready {
-				b.observe(Observation{Occasion: WorkerJoined, Service: s.name, Worker: w.peer.id, Instance: w.instance})
-			}
+		b.enlist(w, s, uint16(i), methods)
+		if w.ready {
+			b.observe(Observation{Occasion: WorkerJoined, Service: s.name, Worker: w.peer.id, Instance: w.instance})
 		}
 	}
 	for _, m := range before {
+		if named[m.service] {
+			continue
+		}
 		if w.ready {
 			b.observe(Observation{Occasion: WorkerLeft, Service: m.service.name, Worker: w.peer.id, Instance: w.instance, Reason: "registered without it"})
 		}
 		b.delist(m)
 	}
 	return refused
-}
-
-// offers says whether w is a worker of s already, as it is where a registration
-// names a service twice.
-func (w *worker) offers(s *service) bool {
-	for _, m := range w.members {
-		if m.service == s {
-			return true
-		}
-	}
-	return false
 }

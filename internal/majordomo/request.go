@@ -2,6 +2,7 @@ package majordomo
 
 import (
 	"hash/maphash"
+	"math"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
@@ -43,15 +44,17 @@ type request struct {
 	body     [][]byte
 	env      jsonrpc.Envelope
 	size     int
-	since    time.Duration
+	since    time.Duration // when it was queued last
 
-	deadline time.Duration // 0: it has none of its own
+	deadline time.Duration // never, where it has none of its own
 	timer    timer
 
 	attempts int // how often it was handed over
 	handed   time.Duration
+	until    time.Duration // abandoned: when its slot is taken from it
 	member   *member
-	slot     uint32
+	methods  map[string]*MethodDoc // the member's, when it was handed over
+	slot     int
 	address  []byte
 
 	relayed   int // PARTIALs
@@ -59,21 +62,49 @@ type request struct {
 	kept      [][]byte
 	keptBytes int
 
-	entry *entry
+	entry *entry // of its key: as the run, or as one that joined it
 
-	inQueue node[request]
-	queue   *callerQueue
-	ofPeer  node[request]
-	joining node[request]
+	inQueue  node[request]
+	queue    *callerQueue
+	inAnswer node[request] // in service.answerable
+	ofPeer   node[request]
+	joining  node[request]
 
 	hash    uint64
-	chain   *request // next in the index's bucket
+	older   *request // in the index's bucket
+	newer   *request
 	indexed bool
 }
+
+// never is the deadline of a request that has none.
+const never = time.Duration(math.MaxInt64)
 
 // rpc says that the request is JSON-RPC with an id, so that its caller can be
 // told of an error.
 func (r *request) rpc() bool { return r.env.Kind == jsonrpc.Request }
+
+// keyed says that the window has a say in r. Streams aren't kept
+// (docs/protocol.md "Repeats").
+func (r *request) keyed() bool {
+	return len(r.env.Meta.Key) > 0 && r.env.Meta.Window < 0 && r.rpc()
+}
+
+// unsure says that r is a repeat of which the window can't say whether an earlier
+// attempt ran. What an operator releases is to run in any case.
+func (r *request) unsure() bool {
+	if r.entry != nil {
+		return r.entry.unsure
+	}
+	return len(r.env.Meta.Key) > 0 && r.env.Meta.Attempt > 1 && r.rpc() && r.linked == 0
+}
+
+// handedOver says whether a worker was given r, or the run that it joined.
+func (r *request) handedOver() bool {
+	if r.state == stateJoined {
+		return r.entry.run.attempts > 0
+	}
+	return r.attempts > 0
+}
 
 func (b *Broker) newRequest(p *Peer, ev *Event) *request {
 	var r *request
@@ -91,7 +122,7 @@ func (b *Broker) newRequest(p *Peer, ev *Event) *request {
 	r.version, r.envelope, r.name, r.body = c.Version, c.Envelope, c.Service, c.Body
 	r.env = ev.Envelope
 	r.size = ev.Size
-	r.since = b.now
+	r.deadline = never
 	if t := r.env.Meta.TimeoutMS; t >= 0 && r.env.Meta.Present {
 		const longest = int64(1<<62) / int64(time.Millisecond)
 		r.deadline = b.now + time.Duration(min(t, longest))*time.Millisecond
@@ -103,7 +134,7 @@ func (b *Broker) newRequest(p *Peer, ev *Event) *request {
 	return r
 }
 
-// free returns r to the pool. Nothing refers to it any more.
+// recycle returns r to the pool. Nothing refers to it any more.
 func (b *Broker) recycle(r *request) {
 	b.wheel.stop(&r.timer)
 	t := r.timer
@@ -116,42 +147,72 @@ func (b *Broker) recycle(r *request) {
 const maxFree = 4096
 
 // requestIndex finds the requests that wait for an outcome by connection and
-// JSON-RPC id.
+// JSON-RPC id. It is a hash table that grows by a bucket at a time (linear
+// hashing), so that no step pays for all that is in it, and whose chains are
+// linked both ways, because a client may give all its requests the same id.
 type requestIndex struct {
 	seed    maphash.Seed // its value shows nowhere: it only spreads the chains
-	buckets []*request
+	buckets []*request   // each the newest of its chain
+	round   uint64       // a power of two: how many buckets this round of growth began with
 	n       int
 }
 
 func newRequestIndex() requestIndex {
-	return requestIndex{seed: maphash.MakeSeed(), buckets: make([]*request, 64)}
+	const first = 64
+	return requestIndex{seed: maphash.MakeSeed(), buckets: make([]*request, first), round: first}
 }
 
 func (x *requestIndex) hash(p *Peer, id []byte) uint64 {
 	return maphash.Bytes(x.seed, id) ^ p.serial*0x9e3779b97f4a7c15
 }
 
+// bucket returns where the chain of a hash begins.
+func (x *requestIndex) bucket(hash uint64) **request {
+	i := hash & (2*x.round - 1)
+	if i >= uint64(len(x.buckets)) {
+		i -= x.round // not split yet
+	}
+	return &x.buckets[i]
+}
+
 func (x *requestIndex) add(r *request) {
-	if x.n >= 2*len(x.buckets) {
+	if x.n >= len(x.buckets) {
 		x.grow()
 	}
 	r.hash = x.hash(r.peer, r.env.ID)
-	at := &x.buckets[r.hash&uint64(len(x.buckets)-1)]
-	r.chain, *at = *at, r
+	at := x.bucket(r.hash)
+	r.older, r.newer = *at, nil
+	if r.older != nil {
+		r.older.newer = r
+	}
+	*at = r
 	r.indexed = true
 	x.n++
 }
 
+// grow splits the next bucket of this round in two. Both keep their order, so
+// that what find returns doesn't depend on the seed.
 func (x *requestIndex) grow() {
-	old := x.buckets
-	x.buckets = make([]*request, 8*len(old))
-	for _, r := range old {
-		for r != nil {
-			next := r.chain
-			at := &x.buckets[r.hash&uint64(len(x.buckets)-1)]
-			r.chain, *at = *at, r
-			r = next
+	split := uint64(len(x.buckets)) - x.round
+	r := x.buckets[split]
+	x.buckets[split] = nil
+	x.buckets = append(x.buckets, nil)
+	var last [2]*request
+	for r != nil {
+		older, half := r.older, 0
+		if r.hash&x.round != 0 {
+			half = 1
 		}
+		if r.newer = last[half]; r.newer != nil {
+			r.newer.older = r
+		} else {
+			x.buckets[split+uint64(half)*x.round] = r
+		}
+		r.older, last[half] = nil, r
+		r = older
+	}
+	if uint64(len(x.buckets)) == 2*x.round {
+		x.round *= 2
 	}
 }
 
@@ -159,19 +220,22 @@ func (x *requestIndex) remove(r *request) {
 	if !r.indexed {
 		return
 	}
-	at := &x.buckets[r.hash&uint64(len(x.buckets)-1)]
-	for *at != r {
-		at = &(*at).chain
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		*x.bucket(r.hash) = r.older
 	}
-	*at = r.chain
-	r.chain, r.indexed = nil, false
+	if r.older != nil {
+		r.older.newer = r.newer
+	}
+	r.older, r.newer, r.indexed = nil, nil, false
 	x.n--
 }
 
-// find returns a request of p with that id, or nil.
+// find returns the newest request of p with that id, or nil.
 func (x *requestIndex) find(p *Peer, id []byte) *request {
 	h := x.hash(p, id)
-	for r := x.buckets[h&uint64(len(x.buckets)-1)]; r != nil; r = r.chain {
+	for r := *x.bucket(h); r != nil; r = r.older {
 		if r.hash == h && r.peer == p && string(r.env.ID) == string(id) {
 			return r
 		}

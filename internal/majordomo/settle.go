@@ -9,10 +9,7 @@ import (
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
-var (
-	errSilent     = errors.New("majordomo: heartbeats lost")
-	errCallerGone = errors.New("majordomo: the caller is gone")
-)
+var errSilent = errors.New("majordomo: heartbeats lost")
 
 // failure is what the broker itself says of a request.
 type failure struct {
@@ -20,6 +17,11 @@ type failure struct {
 	text  string
 	retry time.Duration // when it is worth another try; 0: not said
 }
+
+var (
+	callerGone    = failure{code: jsonrpc.CodeCancelled, text: "the caller is gone"}
+	joinedTooLong = failure{code: jsonrpc.CodeExpired, text: "the request's time was over before the run that has its key ended"}
+)
 
 func draining() failure {
 	return failure{code: jsonrpc.CodeDraining, text: "the broker is draining; ask another one"}
@@ -78,7 +80,7 @@ func (b *Broker) fail(r *request, f failure) {
 func (b *Broker) tellFailure(r *request, f failure) {
 	var body [][]byte
 	if r.rpc() && r.peer != nil {
-		body = append(b.arena.frames(1), f.body(r.env.ID, r.attempts > 0))
+		body = append(b.arena.frames(1), f.body(r.env.ID, r.handedOver()))
 		b.sendFinal(r, body)
 	}
 	b.settle(r, f.occasion(), f.code, f.text, body)
@@ -111,11 +113,17 @@ func (b *Broker) settle(r *request, o Occasion, code int, reason string, reply [
 	}
 	b.observeRequest(r, o, detail{code: code, reason: reason, body: reply})
 	if r.state == stateRunning {
-		b.running--
-		r.service.running--
+		b.ran(r)
 	}
 	r.state = stateNone
 	b.disown(r)
+}
+
+// ran counts r among the running no more.
+func (b *Broker) ran(r *request) {
+	b.running--
+	r.service.running--
+	b.vacate(r.service)
 }
 
 // disown takes r out of its caller's books: nobody waits for it any more.
@@ -132,65 +140,52 @@ func (b *Broker) expire(r *request) {
 
 // requestFired looks at what r's timer may have meant.
 func (b *Broker) requestFired(r *request) {
-	over := r.deadline > 0 && b.now >= r.deadline
+	if b.now < b.ends(r) {
+		b.arm(r)
+		return
+	}
 	switch r.state {
 	case stateQueued:
-		if !over && (r.deadline > 0 || b.now < r.since+b.cfg.QueueTimeout) {
-			b.arm(r)
-			return
-		}
 		b.unqueue(r)
 		b.expire(r)
 	case stateJoined:
-		if !over {
-			b.arm(r)
-			return
-		}
-		r.joining.unlink()
-		r.entry = nil
-		b.fail(r, failure{code: jsonrpc.CodeExpired, text: "the request's time was over before the run that has its key ended"})
+		b.leave(r, joinedTooLong)
 	case stateRunning:
-		busy := b.now >= r.handed+r.service.config.BusyLimit
-		if !over && !busy {
-			b.arm(r)
+		if w := r.member.worker; r.deadline == never && !w.registered && !w.beatsBusy {
+			b.lose(w, "silent for too long", true)
 			return
 		}
 		b.tellFailure(r, failure{code: jsonrpc.CodeExpired, text: "the request's time was over before the worker replied"})
 		b.abandon(r, true)
-		if busy {
-			b.outlived(r)
-		}
 	case stateAbandoned:
-		if b.now < r.handed+r.service.config.BusyLimit {
-			b.arm(r)
-			return
-		}
 		b.outlived(r)
 	}
 }
 
-// arm sets r's timer to the next time at which something ends.
-func (b *Broker) arm(r *request) {
-	var at time.Duration
+// ends returns when r's state ends by itself.
+func (b *Broker) ends(r *request) time.Duration {
 	switch r.state {
 	case stateQueued:
-		at = r.deadline
-		if at == 0 {
-			at = r.since + b.cfg.QueueTimeout
-		}
-	case stateJoined:
-		if at = r.deadline; at == 0 {
-			return // it ends with the run
+		if r.deadline == never {
+			return r.since + b.cfg.QueueTimeout
 		}
 	case stateRunning:
-		at = r.handed + r.service.config.BusyLimit
-		if r.deadline > 0 {
-			at = min(at, r.deadline)
+		if r.deadline == never {
+			return r.handed + r.service.config.BusyLimit
 		}
 	case stateAbandoned:
-		at = r.handed + r.service.config.BusyLimit
+		return r.until
 	}
-	b.wheel.set(&r.timer, at)
+	return r.deadline
+}
+
+// arm sets r's timer to the next time at which something ends.
+func (b *Broker) arm(r *request) {
+	if at := b.ends(r); at != never {
+		b.wheel.set(&r.timer, at)
+	} else {
+		b.wheel.stop(&r.timer)
+	}
 }
 
 // abandon leaves a settled request in its worker's slot until the worker's FINAL
@@ -199,13 +194,12 @@ func (b *Broker) arm(r *request) {
 func (b *Broker) abandon(r *request, cancel bool) {
 	r.state = stateAbandoned
 	b.abandoned++
-	if e := r.entry; e != nil && e.joined.n > 0 {
-		cancel = false // others wait for the same run
-	}
-	if cancel {
+	if cancel && (r.entry == nil || r.entry.joined.n == 0) {
 		b.tellCancel(r)
 	}
 	r.body, r.kept = nil, nil // whatever happens, it won't be handed over again
+	// However late it was abandoned, its worker gets the time to say so.
+	r.until = max(r.handed+r.service.config.BusyLimit, b.now+b.cfg.expiry())
 	b.arm(r)
 }
 
@@ -240,45 +234,48 @@ func (b *Broker) outlived(r *request) {
 		b.lose(w, "busy for too long", true)
 		return
 	}
-	b.closeRun(r, failure{code: jsonrpc.CodeExpired, text: "the worker ran for too long"})
 	b.freeSlot(r)
+	b.abandoned--
+	b.closeRun(r, failure{code: jsonrpc.CodeExpired, text: "the worker ran for too long"})
+	b.recycle(r)
 	b.workerFree(w)
 }
 
 // forsake deals with a request whose caller's connection is gone.
 func (b *Broker) forsake(r *request) {
-	gone := failure{code: jsonrpc.CodeCancelled, text: errCallerGone.Error()}
-	switch r.state {
-	case stateQueued:
-		b.disown(r)
+	switch {
+	case r.state == stateRunning && r.entry != nil:
+		b.disown(r) // the caller may come back with its key to ask what became of it
+	case r.state == stateQueued:
 		b.unqueue(r)
-		b.fail(r, gone)
-	case stateJoined:
-		b.disown(r)
-		r.joining.unlink()
-		r.entry = nil
-		b.fail(r, gone)
-	case stateRunning:
-		b.disown(r)
-		if r.entry != nil {
-			return // the caller may come back with its key to ask what became of it
-		}
-		b.tellFailure(r, gone)
-		b.abandon(r, true)
+		b.forsakeQueued(r)
+	default:
+		b.end(r, callerGone)
 	}
+}
+
+// forsakeQueued ends a request, out of its queue already, whose caller's
+// connection is gone. The caller may come back with its key and ask for it.
+func (b *Broker) forsakeQueued(r *request) {
+	if r.entry != nil {
+		r.entry.void = true
+	}
+	b.fail(r, callerGone)
 }
 
 // cancel ends r at its caller's wish.
 func (b *Broker) cancel(r *request) {
-	f := failure{code: jsonrpc.CodeCancelled, text: "cancelled by the caller"}
+	b.end(r, failure{code: jsonrpc.CodeCancelled, text: "cancelled by the caller"})
+}
+
+// end settles r before its worker does.
+func (b *Broker) end(r *request, f failure) {
 	switch r.state {
 	case stateQueued:
 		b.unqueue(r)
 		b.fail(r, f)
 	case stateJoined:
-		r.joining.unlink()
-		r.entry = nil
-		b.fail(r, f)
+		b.leave(r, f)
 	case stateRunning:
 		b.tellFailure(r, f)
 		b.abandon(r, true)

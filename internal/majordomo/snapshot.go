@@ -33,7 +33,7 @@ type Snapshot struct {
 	Uptime      time.Duration   `json:"uptime_ns"`
 	Draining    bool            `json:"draining,omitempty"`
 	Queued      int             `json:"queued"`
-	QueuedBytes int64           `json:"queued_bytes"`
+	QueuedBytes int64           `json:"queued_bytes"` // also of those that wait for the run of another with their key
 	Running     int             `json:"running"`
 	Abandoned   int             `json:"abandoned"`
 	Keyed       int             `json:"keyed"`
@@ -94,10 +94,11 @@ type HeldStatus struct {
 func (b *Broker) Snapshot() *Snapshot {
 	s := &Snapshot{
 		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Uptime: b.now, Draining: b.draining,
-		Queued: b.queued, QueuedBytes: b.queuedBytes, Running: b.running, Abandoned: b.abandoned, Keyed: len(b.window.entries),
+		Queued: b.queued, QueuedBytes: b.waits.bytes, Running: b.running, Abandoned: b.abandoned, Keyed: len(b.window.entries),
 		Counts: b.counts, Services: []ServiceStatus{}, Workers: []WorkerStatus{}, Clients: []ClientStatus{},
 	}
-	for _, v := range b.services {
+	for nd := b.all.head; nd != nil; nd = nd.next {
+		v := nd.of
 		s.Services = append(s.Services, ServiceStatus{
 			Name: v.name, Workers: v.workers.n, Queued: v.queued, Running: v.running, Finished: v.finished, Failed: v.failed, Paused: v.paused,
 		})
@@ -145,7 +146,8 @@ type ServiceContract struct {
 // one alone.
 func (b *Broker) docs(name string) []ServiceContract {
 	all := []ServiceContract{}
-	for _, s := range b.services {
+	for nd := b.all.head; nd != nil; nd = nd.next {
+		s := nd.of
 		if s.workers.n == 0 || (name != "" && s.name != name) {
 			continue
 		}

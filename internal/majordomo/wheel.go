@@ -8,8 +8,11 @@ import (
 const (
 	wheelBits   = 6
 	wheelSlots  = 1 << wheelBits
-	wheelLevels = 6 // 2^36 ms: two years
+	wheelLevels = 6
 	wheelDue    = wheelLevels
+	// wheelSpan is how far ahead a timer can be put, two years: one slot of the
+	// top level less than it has, so that a slot never means two turns.
+	wheelSpan = (wheelSlots - 1) << (wheelBits * (wheelLevels - 1))
 )
 
 // wheel is a hierarchical timing wheel with a tick of one millisecond. Setting
@@ -56,10 +59,8 @@ func (w *wheel) set(t *timer, at time.Duration) {
 }
 
 func (w *wheel) insert(t *timer) {
-	when := max(t.when, w.elapsed)
-	if limit := w.elapsed + 1<<(wheelBits*wheelLevels) - 1; when > limit {
-		when = limit // fires early after two years: owners look at the clock again
-	}
+	// A timer beyond the span fires early: owners look at the clock again.
+	when := min(max(t.when, w.elapsed), w.elapsed+wheelSpan)
 	level := (63 - bits.LeadingZeros64(uint64(when^w.elapsed)|(wheelSlots-1))) / wheelBits
 	if level >= wheelLevels {
 		level = wheelLevels - 1

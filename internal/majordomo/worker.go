@@ -2,6 +2,8 @@ package majordomo
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
@@ -31,7 +33,7 @@ type worker struct {
 	used     int
 	held     bool // answered "not started": nothing until its next FINAL or registration
 	slots    []slot
-	unused   []uint32 // slots to use next
+	unused   []int // slots to use next
 
 	busySince time.Duration
 	beatsBusy bool // sent a heartbeat while it was busy: it needn't be given the busy limit
@@ -39,12 +41,17 @@ type worker struct {
 	finals    uint64
 }
 
-// slot holds one request at a worker. Token: index in the upper half, generation
-// in the lower one.
+// slot holds one request at a worker, or none. A request's token is the slot's
+// index, in 16 bits, and how often the slot was filled.
 type slot struct {
 	request    *request
-	generation uint32
+	generation uint64
 }
+
+const (
+	generationBits = 48
+	maxSlots       = 1 << (64 - generationBits)
+)
 
 // member is a worker's part in a service.
 type member struct {
@@ -77,6 +84,10 @@ func (b *Broker) ready(p *Peer, c *mdp.Command) {
 			}
 		}
 		b.unexpected(p, c.Version, "READY for a service that was not registered")
+		return
+	}
+	if b.drained {
+		b.send(p, &mdp.Command{Version: c.Version, Kind: mdp.Disconnect})
 		return
 	}
 	if refusal := b.refuses(p, c.Service); refusal != nil {
@@ -116,8 +127,13 @@ func (b *Broker) enlist(w *worker, s *service, index uint16, methods map[string]
 	w.members = append(w.members, m)
 	s.isVacant.unlink()
 	s.workers.pushBack(&m.inAll, m)
-	if !s.known || s.workers.n == 1 {
+	if !s.known {
 		s.known = true
+		if s.queued > 0 {
+			b.unknown--
+		}
+	}
+	if s.workers.n == 1 {
 		b.observe(Observation{Occasion: ServiceAppeared, Service: s.name, Worker: w.peer.id, Instance: w.instance})
 	}
 }
@@ -131,9 +147,7 @@ func (b *Broker) delist(m *member) {
 		return
 	}
 	s.alone = b.now
-	if s.queued > 0 {
-		b.wheel.set(&s.sweep, b.noWorkerAt(s))
-	}
+	b.awaitWorkers(s)
 	b.observe(Observation{Occasion: ServiceGone, Service: s.name, Worker: m.worker.peer.id, Instance: m.worker.instance})
 	b.vacate(s)
 }
@@ -207,7 +221,9 @@ func (b *Broker) lose(w *worker, why string, tell bool) {
 		b.send(p, &mdp.Command{Version: w.version, Kind: mdp.Disconnect})
 	}
 	p.worker = nil
-	if !p.held {
+	if p.held {
+		b.wheel.set(&p.beat, p.heard+b.cfg.expiry())
+	} else {
 		b.wheel.stop(&p.beat)
 	}
 	joined := w.ready
@@ -221,99 +237,125 @@ func (b *Broker) lose(w *worker, why string, tell bool) {
 		}
 		b.delist(m)
 	}
+	b.orphanAll(w, why)
+}
+
+// orphanAll takes what a lost worker was handed out of its slots and decides what
+// becomes of it.
+func (b *Broker) orphanAll(w *worker, why string) {
+	held := make([]*request, 0, w.used)
 	for i := range w.slots {
-		r := w.slots[i].request
-		if r == nil {
-			continue
+		if r := w.slots[i].request; r != nil {
+			held = append(held, r)
+			w.slots[i].request = nil
 		}
-		w.slots[i].request = nil
-		if r.state == stateAbandoned {
-			b.abandoned--
-			b.closeRun(r, failure{code: jsonrpc.CodeWorkerLost, text: "the worker was lost: " + why})
-			b.recycle(r)
-			continue
+	}
+	slices.SortFunc(held, func(a, b *request) int { return cmp.Compare(a.serial, b.serial) })
+	again := held[:0]
+	for _, r := range held {
+		if b.orphan(r, why) {
+			again = append(again, r)
 		}
-		b.orphan(r, why)
+	}
+	for _, r := range slices.Backward(again) { // each before the ones that came after it
+		b.requeue(r, "worker lost: "+why)
 	}
 }
 
-// orphan decides what becomes of a request whose worker is gone.
-func (b *Broker) orphan(r *request, why string) {
-	method := r.member.method(r)
+// orphan decides what becomes of a request whose worker is gone, and reports
+// whether it is to run again.
+func (b *Broker) orphan(r *request, why string) bool {
+	again := r.idempotent() && r.relayed == 0
+	spent := r.attempts >= r.most()
 	lost := failure{code: jsonrpc.CodeWorkerLost, text: "the worker was lost while it had the request: " + why}
 	switch {
-	case !r.member.idempotent(method) || r.relayed > 0:
-	case r.attempts >= r.member.attempts(method):
+	case r.state == stateAbandoned:
+		b.abandoned--
+		if e := r.entry; e != nil && again && !spent && b.promote(e) {
+			b.recycle(r)
+			return false
+		}
+		b.closeRun(r, lost)
+		b.recycle(r)
+		return false
+	case again && !spent:
+		return true
+	case again:
 		lost = failure{code: jsonrpc.CodeQuarantined, text: "the request's workers were lost as often as its contract allows"}
 		b.quarantine.put(b, r)
-	default:
-		b.requeue(r, "worker lost: "+why)
-		return
 	}
 	b.tellFailure(r, lost)
 	b.closeRun(r, lost)
 	b.recycle(r)
+	return false
 }
 
 // requeue puts a request that no slot holds any more before all others.
 func (b *Broker) requeue(r *request, why string) {
-	if r.state == stateRunning {
-		b.running--
-		r.service.running--
-	}
+	b.ran(r)
 	r.state = stateNone
 	b.counts.Requeued++
 	b.observeRequest(r, Requeued, detail{reason: why})
-	r.member, r.address = nil, nil
-	switch {
-	case b.draining && r.rpc():
+	r.member, r.methods, r.address = nil, nil, nil
+	if b.refusesNew(r) {
 		b.fail(r, draining())
-	default:
-		s := r.service
-		b.enqueueFront(r)
-		b.arm(r)
-		if s.workers.n == 0 {
-			b.wheel.set(&s.sweep, b.noWorkerAt(s))
-		}
-		b.serve(s)
+		return
 	}
+	if e := r.entry; e != nil && r.peer == nil && e.joined.n == 0 {
+		b.forsakeQueued(r)
+		return
+	}
+	b.enqueueFront(r)
+	b.arm(r)
+	// Not at once: other workers may be lost at this very moment, and each that it
+	// is given to counts as an attempt.
+	b.soon(&r.service.sweep)
 }
 
-// method returns what the worker that r was handed to said of r's method, or nil.
-func (m *member) method(r *request) *MethodDoc {
-	_, name, ok := jsonrpc.SplitMethod(r.env.Method)
-	if !ok {
+// contract returns what the worker that r was handed to, or is about to be, said of
+// r's method then, or nil.
+func (r *request) contract() *MethodDoc {
+	service, name, ok := jsonrpc.SplitMethod(r.env.Method)
+	if !ok || string(service) != r.service.name {
 		return nil
 	}
-	return m.methods[string(name)]
+	return r.methods[string(name)]
 }
 
-func (m *member) idempotent(d *MethodDoc) bool {
-	if m.worker.registered {
-		return d != nil && d.Idempotent
+// idempotent says whether what r's worker does may be done again.
+func (r *request) idempotent() bool {
+	if !r.member.worker.registered {
+		return r.service.config.Idempotent
 	}
-	return m.service.config.Idempotent
+	d := r.contract()
+	return d != nil && d.Idempotent
 }
 
-func (m *member) attempts(d *MethodDoc) int {
-	if d != nil && d.Attempts > 0 {
+// most returns how often r may be handed over.
+func (r *request) most() int {
+	if d := r.contract(); d != nil && d.Attempts > 0 {
 		return d.Attempts
 	}
-	return m.service.config.Attempts
+	return r.service.config.Attempts
 }
 
 // claim returns the request that the worker's reply is for, or nil where there is
 // none (docs/protocol.md "Peers that break the rules").
 func (b *Broker) claim(w *worker, c *mdp.Command) *request {
 	token, err := mdp.AddressToken(c.Address)
-	at, generation := uint32(token>>32), uint32(token)
-	if err == nil && int(at) < len(w.slots) && generation <= w.slots[at].generation {
-		if r := w.slots[at].request; r != nil && w.slots[at].generation == generation && bytes.Equal(c.Address, r.address) {
-			return r
-		}
-	} else if err == nil || w.finals == 0 {
+	at, generation := int(token>>generationBits), token&(1<<generationBits-1)
+	switch {
+	case err != nil && w.finals > 0:
+	case err != nil || at >= len(w.slots) || generation == 0 || generation > w.slots[at].generation:
 		b.unexpected(w.peer, w.version, c.Kind.String()+" for a request that was never handed over")
 		return nil
+	case generation == w.slots[at].generation && w.slots[at].request != nil:
+		r := w.slots[at].request
+		if !bytes.Equal(c.Address, r.address) {
+			b.unexpected(w.peer, w.version, c.Kind.String()+" with another address than the request's")
+			return nil
+		}
+		return r
 	}
 	// A worker that says something more after its FINAL is out of step, not
 	// hostile, unless it goes on.
@@ -340,12 +382,13 @@ func (b *Broker) partial(p *Peer, ev *Event) {
 		b.counts.Late++
 		return
 	}
+	if ev.Size > b.cfg.MaxMessageBytes {
+		b.refusePartial(r, "a part of the reply is larger than the broker relays")
+		return
+	}
 	r.relayed++
 	b.observeRequest(r, Partial, detail{body: c.Body})
 	switch {
-	case ev.Size > b.cfg.MaxMessageBytes:
-		b.refusePartial(r, "a part of the reply is larger than the broker relays")
-		return
 	case r.peer == nil:
 	case r.version == mdp.V01:
 		// MDP/0.1 knows one REPLY: parts are kept until the FINAL.
@@ -357,13 +400,24 @@ func (b *Broker) partial(p *Peer, ev *Event) {
 	default:
 		b.send(r.peer, &mdp.Command{Version: mdp.V02, Kind: mdp.ClientPartial, Service: r.name, Body: c.Body})
 	}
-	if r.env.Meta.Window < 0 {
-		// The client doesn't know credit; what bounds it is its own queue.
-		if r.uncredit++; r.uncredit >= defaultWindow/2 {
+	if r.env.Meta.Window < 0 || r.peer == nil || r.version == mdp.V01 {
+		// Nobody gives credit; what bounds a client that doesn't know it is its own
+		// queue.
+		if r.uncredit++; r.uncredit >= r.creditEvery() {
 			b.tellCredit(r, r.uncredit)
 			r.uncredit = 0
 		}
 	}
+}
+
+// creditEvery returns after how many PARTIALs of r its worker gets new credit,
+// early enough not to stop for it.
+func (r *request) creditEvery() int {
+	window := r.env.Meta.Window
+	if window < 0 {
+		window = defaultWindow
+	}
+	return max(min(window, defaultWindow)/2, 1)
 }
 
 func (b *Broker) refusePartial(r *request, why string) {
@@ -386,72 +440,62 @@ func (b *Broker) final(p *Peer, ev *Event) {
 	w.finals++
 	w.strays = 0
 	b.freeSlot(r)
-	code := 0
+	occasion, code := Replied, 0
 	if ev.Envelope.Kind == jsonrpc.Failure {
+		occasion = Failed
 		code, _, _, _ = jsonrpc.ParseError(ev.Envelope.Error)
 	}
-	if code == jsonrpc.CodeNotStarted && w.registered {
-		w.held = true
+	if w.held = code == jsonrpc.CodeNotStarted && w.registered && r.relayed == 0; w.held {
 		b.notStarted(r)
 		return
 	}
-	w.held = false
-	b.paced(r.service, code)
+	b.paced(r, occasion)
+	tooLarge := ev.Size > b.cfg.MaxMessageBytes
+	failed := failure{code: jsonrpc.CodeTooLarge, text: "the reply is larger than the broker relays"}
 	switch {
 	case r.state == stateAbandoned:
 		b.counts.Late++
 		b.abandoned--
-		b.complete(r, c.Body, code)
-	case ev.Size > b.cfg.MaxMessageBytes:
-		f := failure{code: jsonrpc.CodeTooLarge, text: "the reply is larger than the broker relays"}
-		b.tellFailure(r, f)
-		b.closeRun(r, f)
+	case tooLarge:
+		b.tellFailure(r, failed)
 	default:
 		if r.peer != nil {
 			b.sendFinal(r, c.Body)
 		}
-		o := Replied
-		if ev.Envelope.Kind == jsonrpc.Failure {
-			o = Failed
-		}
-		b.settle(r, o, code, "", c.Body)
-		b.complete(r, c.Body, code)
+		b.settle(r, occasion, code, "", c.Body)
+	}
+	if tooLarge {
+		b.closeRun(r, failed)
+	} else if e := r.entry; e != nil {
+		r.entry = nil
+		b.keep(e, &ev.Envelope, c.Body, outcome{occasion: occasion, code: code})
 	}
 	b.recycle(r)
 	b.workerFree(w)
 }
 
-// complete keeps the reply to a keyed request.
-func (b *Broker) complete(r *request, body [][]byte, code int) {
-	if e := r.entry; e != nil {
-		r.entry = nil
-		o := Replied
-		if code != 0 {
-			o = Failed
-		}
-		b.keep(e, body, o, code, "")
-	}
-}
-
 // notStarted puts back a request that its worker had no room for.
 func (b *Broker) notStarted(r *request) {
-	if r.state == stateAbandoned {
-		b.abandoned--
-		b.closeRun(r, failure{code: jsonrpc.CodeExpired, text: "the request ended before a worker started it"})
-		b.recycle(r)
+	r.attempts--
+	if r.state != stateAbandoned {
+		b.requeue(r, "not started by the worker")
 		return
 	}
-	r.attempts--
-	b.requeue(r, "not started by the worker")
+	b.abandoned--
+	if r.entry != nil {
+		b.unrun(r.entry, failure{code: jsonrpc.CodeExpired})
+	}
+	b.recycle(r)
 }
 
-// paced keeps the pace at which s is served.
-func (b *Broker) paced(s *service, code int) {
+// paced keeps the pace at which r's service is served.
+func (b *Broker) paced(r *request, o Occasion) {
+	s := r.service
 	s.finished++
-	if code != 0 {
+	if o == Failed {
 		s.failed++
 	}
-	s.pace += (b.now - s.lastFinal - s.pace) / 16
+	s.pace += (b.now - max(s.lastFinal, r.handed) - s.pace) / 16
 	s.lastFinal = b.now
 }
 

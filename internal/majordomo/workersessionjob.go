@@ -180,12 +180,18 @@ func (s *WorkerSession) reply(ev *WorkerEvent) {
 	if len(s.free) < maxFree {
 		s.free = append(s.free, j)
 	}
-	switch {
-	case s.state == workerLastJobs:
+	if s.state == workerLastJobs {
 		s.checkLeft()
-	case s.held && s.state == workerServing:
-		// No FINAL told the broker that there is room again: the job came over an
-		// earlier connection.
+		return
+	}
+	s.release()
+}
+
+// release has the broker hand over requests again, if it holds them back though
+// there is room. Mostly a FINAL does that; but what ended may have come over an
+// earlier connection.
+func (s *WorkerSession) release() {
+	if s.held && s.state == workerServing && s.running < s.cfg.Registration.Capacity {
 		s.held = false
 		s.register(s.offer)
 	}

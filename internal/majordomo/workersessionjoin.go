@@ -110,7 +110,7 @@ func (s *WorkerSession) answered(ev *WorkerEvent) {
 // joinPlain serves a broker that doesn't know mmi.register as one of plain
 // MDP/0.2. It has the READY already.
 func (s *WorkerSession) joinPlain() {
-	s.plain = true
+	s.plain, s.held = true, false
 	s.refused[s.redial.at] = nil
 	s.note("the broker doesn't know mmi.register; it is served as plain MDP/0.2", nil)
 	s.joined(nil)
@@ -166,6 +166,7 @@ func (s *WorkerSession) joined(answer *Registered) {
 		s.leave()
 		return
 	}
+	s.release()
 	s.beat()
 }
 
