@@ -215,11 +215,6 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 	for range listeners {
 		first = cmp.Or(first, <-ended)
 	}
-	select {
-	case <-b.drained:
-		first = nil
-	default:
-	}
 	b.mu.Lock()
 	b.over, b.result = true, first
 	b.mu.Unlock()
@@ -258,12 +253,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	cancel()
 	<-b.ended
-	select {
-	case <-b.drained:
-		return nil
-	default:
-		return cmp.Or(err, b.result)
-	}
+	return cmp.Or(err, b.result)
 }
 
 // Snapshot returns the broker's state at one moment. Its cost grows with the

@@ -55,6 +55,7 @@ func TestBrokerServeIsRefused(t *testing.T) {
 	})
 	hubRun(t, "after it ended", func(t *testing.T) {
 		h := hubStart(t, mesh.BrokerConfig{})
+		synctest.Wait()
 		require.NoError(t, h.broker.Shutdown(t.Context()))
 		require.NoError(t, <-h.served)
 		require.ErrorIs(t, h.broker.Serve(t.Context(), h.listen(hubAddr)), mesh.ErrClosed)
@@ -126,6 +127,7 @@ func TestBrokerEnds(t *testing.T) {
 			defer cancel()
 			l := h.listen(hubAddr)
 			go func() { h.served <- h.broker.Serve(ctx, l) }()
+			synctest.Wait()
 			peer := h.peer()
 			if c.parked {
 				peer.works("parked")

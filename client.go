@@ -159,16 +159,25 @@ func (c *Client) Call(ctx context.Context, method string, params, result any, op
 	if err != nil {
 		return err
 	}
-	reply, err := c.CallRaw(ctx, method, raw, options...)
+	reply, err := c.callUntyped(ctx, method, raw, options)
 	if err != nil || result == nil {
 		return err
 	}
 	return c.decodeResult(reply, result)
 }
 
-// CallRaw is Call with raw JSON: params is an object, an array, or nil for none.
-// It is sent as it is.
+// CallRaw is Call with raw JSON: params is an object, an array, or nil or null for
+// none. It is sent as it is.
 func (c *Client) CallRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) (json.RawMessage, error) {
+	params, err := readParams(params)
+	if err != nil {
+		return nil, err
+	}
+	return c.callUntyped(ctx, method, params, options)
+}
+
+// callUntyped is CallRaw with parameters that are known to be good.
+func (c *Client) callUntyped(ctx context.Context, method string, params json.RawMessage, options []CallOption) (json.RawMessage, error) {
 	s, err := c.untyped(method)
 	if err != nil {
 		return nil, err
@@ -183,7 +192,7 @@ func (c *Client) Notify(ctx context.Context, method string, params any, options 
 	if err != nil {
 		return err
 	}
-	_, err = c.CallRaw(ctx, method, raw, append(slices.Clip(options), notify)...)
+	_, err = c.callUntyped(ctx, method, raw, append(slices.Clip(options), notify))
 	return err
 }
 
@@ -192,6 +201,9 @@ func (c *Client) Notify(ctx context.Context, method string, params any, options 
 func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		s, err := c.untyped(method)
+		if err == nil {
+			params, err = readParams(params)
+		}
 		if err == nil {
 			streaming := *s
 			streaming.stream = true
@@ -243,7 +255,22 @@ func (c *Client) encodeParams(params any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, &Error{Code: CodeInvalidParams, Local: true, Message: "the parameters can't be written as JSON: " + err.Error(), cause: err}
 	}
-	return raw, nil
+	if len(raw) > 0 && (raw[0] == '{' || raw[0] == '[') {
+		return raw, nil // a codec writes JSON
+	}
+	return readParams(raw)
+}
+
+// readParams returns raw as it is sent, nil for none. Parameters that aren't JSON
+// would make the whole request something that nobody can answer.
+func readParams(raw json.RawMessage) (json.RawMessage, error) {
+	params, err := jsonrpc.ReadParams(raw)
+	if err != nil {
+		return nil, &Error{
+			Code: CodeInvalidParams, Local: true, cause: err, Message: "the parameters must be a JSON object or array: " + err.Error(),
+		}
+	}
+	return params, nil
 }
 
 func (c *Client) decodeResult(raw json.RawMessage, result any) error {
@@ -286,13 +313,19 @@ func (c *Client) send(ctx context.Context, in *Invocation) (json.RawMessage, err
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(err, context.Cause(ctx))
 	}
+	if len(c.cfg.Interceptors) > 0 { // which may have put other parameters in place
+		var err error
+		if in.Params, err = readParams(in.Params); err != nil {
+			return nil, err
+		}
+	}
 	spec := &in.spec
 	k := c.calls.Get().(*call)
 	defer c.recycle(k)
 	q := &k.request
 	q.Service, q.Method, q.Params = spec.signature.frame, spec.signature.full, in.Params
 	now := c.link.clock.now()
-	q.Deadline = c.deadline(ctx, now, spec.options.timeout)
+	q.Deadline = c.deadline(ctx, now, spec.options.timeout, spec.options.bounded)
 	q.Notify, q.Idempotent, q.Key, q.NoRetry = in.Notify, spec.options.idempotent, spec.options.key, spec.options.noRetry
 	q.TraceParent, q.TraceState = spec.outgoing.traceParent, spec.outgoing.traceState
 	q.Strings, q.Caller = in.Strings, c.cfg.Name
@@ -349,11 +382,12 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 	}
 }
 
-// deadline returns when a call that begins now ends at the latest; zero: never.
-func (c *Client) deadline(ctx context.Context, now time.Time, timeout time.Duration) time.Time {
+// deadline returns when a call that begins now ends at the latest; zero: never. It
+// is bounded by timeout if it has that option.
+func (c *Client) deadline(ctx context.Context, now time.Time, timeout time.Duration, bounded bool) time.Time {
 	deadline, ok := ctx.Deadline()
 	switch {
-	case timeout > 0:
+	case bounded:
 		if at := now.Add(timeout); !ok || at.Before(deadline) {
 			return at
 		}

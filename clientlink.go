@@ -100,7 +100,7 @@ type clientWork struct {
 type clientTurn struct {
 	outbox
 	events []majordomo.ClientEvent
-	unsent []majordomo.ClientEvent
+	again  []majordomo.ClientEvent // what became of messages
 	done   []*call
 	notes  []majordomo.ClientAction
 	closed bool
@@ -253,13 +253,18 @@ func clientUnsent(a *majordomo.ClientAction, err error) majordomo.ClientEvent {
 // is collected in t.
 func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTurn) {
 	actions := l.session.Step(now, ev)
-	unsent := len(t.unsent)
+	again := len(t.again)
 	for i := range actions {
 		switch a := &actions[i]; a.Kind {
 		case majordomo.ClientSend:
 			var err error
-			if t.flush, err = l.link.send(t.flush, a.Conn, a.Message); err != nil && a.Call != nil {
-				t.unsent = append(t.unsent, clientUnsent(a, err))
+			t.flush, err = l.link.send(t.flush, a.Conn, a.Message)
+			switch {
+			case a.Call == nil:
+			case err != nil:
+				t.again = append(t.again, clientUnsent(a, err))
+			case a.Call.Notify:
+				t.again = append(t.again, majordomo.ClientEvent{Kind: majordomo.ClientSent, Conn: a.Conn, Call: a.Call})
 			}
 		case majordomo.ClientDial:
 			l.link.dial(a.Conn, a.Broker)
@@ -277,10 +282,10 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 			t.notes = append(t.notes, *a)
 		}
 	}
-	for len(t.unsent) > unsent {
-		failed := t.unsent[len(t.unsent)-1]
-		t.unsent = t.unsent[:len(t.unsent)-1]
-		l.step(now, &failed, t)
+	for len(t.again) > again {
+		next := t.again[len(t.again)-1]
+		t.again = t.again[:len(t.again)-1]
+		l.step(now, &next, t)
 	}
 }
 

@@ -367,6 +367,7 @@ type CallOption interface{ applyCall(*callOptions) }
 type callOptions struct {
 	key        string
 	timeout    time.Duration
+	bounded    bool // by timeout
 	noRetry    bool
 	idempotent bool
 	notify     bool
@@ -385,9 +386,10 @@ var notify = callOption(func(o *callOptions) { o.notify = true })
 // where another would not be. Streams have no use for it.
 func Key(key string) CallOption { return callOption(func(o *callOptions) { o.key = key }) }
 
-// Timeout bounds the call. A shorter deadline of the context holds all the same.
+// Timeout bounds the call, to the next millisecond; it is over at once where d
+// isn't positive. A shorter deadline of the context holds all the same.
 func Timeout(d time.Duration) CallOption {
-	return callOption(func(o *callOptions) { o.timeout = d })
+	return callOption(func(o *callOptions) { o.timeout, o.bounded = d, true })
 }
 
 // NoRetry makes the client send the call once.

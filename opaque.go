@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/mdpmesh/mesh/internal/mdp"
@@ -45,7 +44,7 @@ func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([]
 	defer c.recycle(k)
 	k.opaque = true
 	now := l.clock.now()
-	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, c.deadline(ctx, now, 0)
+	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, c.deadline(ctx, now, 0, false)
 	l.start(now, k)
 	l.wait(ctx, k)
 	if _, err := c.outcome(ctx, k); err != nil {
@@ -59,7 +58,7 @@ func (o *opaqueLinks) take(c *Client) (*clientLink, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return nil, fmt.Errorf("mesh: client: %w", ErrClosed)
+		return nil, &Error{Code: CodeCancelled, Local: true, Message: "the client is closed", cause: ErrClosed}
 	}
 	if n := len(o.idle); n > 0 {
 		l := o.idle[n-1]

@@ -3,9 +3,11 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
 	"github.com/mdpmesh/mesh/internal/majordomo"
@@ -83,6 +85,30 @@ var (
 	nullJSON  = json.RawMessage("null")
 	noParams  = json.RawMessage("{}")
 )
+
+// deadlineSlack is how long before its deadline a request may be cancelled because
+// its deadline has passed: each hop rounds the time that is left up to a
+// millisecond.
+const deadlineSlack = 5 * time.Millisecond
+
+// cancel ends the handler's context: nobody waits for the reply any more.
+func (t *task) cancel(why error) {
+	cause := &Error{Code: CodeCancelled, Local: true, Message: why.Error(), cause: why}
+	switch {
+	case errors.Is(why, majordomo.ErrCallerCancelled):
+		if d := t.ctx.deadline; !d.IsZero() && time.Until(d) < deadlineSlack {
+			return // the deadline does it, and says what it was
+		}
+		cause.Local = false
+	case errors.Is(why, majordomo.ErrConnectionLost):
+		cause.Code = CodeBrokerLost
+	case errors.Is(why, majordomo.ErrStopped):
+		cause.cause = ErrClosed
+	case errors.Is(why, majordomo.ErrReplyTooLarge):
+		cause.Code = CodeTooLarge
+	}
+	t.ctx.end(cause)
+}
 
 func (t *task) invoke() (json.RawMessage, error) {
 	env := &t.job.Envelope

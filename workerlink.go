@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -40,16 +41,22 @@ type workerWork struct {
 type workerTurn struct {
 	outbox
 	events []majordomo.WorkerEvent
+	unsent []majordomo.WorkerEvent
 	tasks  []*task
 	after  []majordomo.WorkerAction
 }
 
-// send sends a message. One that the connection can't take ends the connection:
-// the broker counts on an answer to each request, and gives those that it handed
-// over to others when the connection is gone.
+// send sends a message. One that is too large for the connection goes back to the
+// session. Another that the connection doesn't take ends the connection: the
+// broker counts on an answer to each request, and gives those that it handed over
+// to others when the connection is gone.
 func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 	var err error
 	if t.flush, err = l.send(t.flush, a.Conn, a.Message); err == nil {
+		return
+	}
+	if errors.Is(err, transport.ErrTooLarge) {
+		t.unsent = append(t.unsent, majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: a.Message, Err: err})
 		return
 	}
 	if c := l.find(a.Conn); c != nil {
@@ -166,6 +173,7 @@ func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
 // is collected in t.
 func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTurn) {
 	actions := l.session.Step(now, ev)
+	unsent := len(t.unsent)
 	for i := range actions {
 		switch a := &actions[i]; a.Kind {
 		case majordomo.WorkerSend:
@@ -179,12 +187,17 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 		case majordomo.WorkerRun:
 			t.tasks = append(t.tasks, l.worker.begin(a.Job))
 		case majordomo.WorkerCancel:
-			a.Job.Data.(*task).ctx.end(a.Err) // now: later the job may be another request's
+			a.Job.Data.(*task).cancel(a.Err) // now: later the job may be another request's
 		case majordomo.WorkerCredit:
 			a.Job.Data.(*task).credit.add(a.N)
 		default:
 			t.after = append(t.after, *a)
 		}
+	}
+	for len(t.unsent) > unsent {
+		failed := t.unsent[len(t.unsent)-1]
+		t.unsent = t.unsent[:len(t.unsent)-1]
+		l.step(now, &failed, t)
 	}
 }
 

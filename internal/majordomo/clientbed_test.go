@@ -30,6 +30,8 @@ type clientBed struct {
 	calls map[*Call]*clientRecord
 	conns map[uint64]*clientConn
 	last  uint64 // the connection that was dialled last
+
+	takesNothing bool // connections don't say that they took a notification
 }
 
 // clientRecord is what the bed saw of one call.
@@ -102,6 +104,11 @@ func (b *clientBed) step(ev *ClientEvent) []ClientAction {
 	actions := append([]ClientAction(nil), b.s.Step(b.now, ev)...)
 	for i := range actions {
 		b.check(&actions[i])
+	}
+	for i := range actions {
+		if a := &actions[i]; a.Kind == ClientSend && a.Call != nil && a.Call.Notify && !b.takesNothing {
+			actions = append(actions, b.step(&ClientEvent{Kind: ClientSent, Conn: a.Conn, Call: a.Call})...)
+		}
 	}
 	if at := b.s.NextWake(); !at.IsZero() {
 		require.Greater(b.t, at.Sub(b.now), -time.Millisecond, "a timer that was due was left")

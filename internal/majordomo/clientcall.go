@@ -164,10 +164,6 @@ func (s *ClientSession) transmit(l *clientLink, c *Call) {
 	s.counts.Sent++
 	p.sends++
 	s.send(l, c, &mdp.Command{Version: s.cfg.Speak.version(), Kind: mdp.ClientRequest, Service: c.Service, Body: body})
-	if c.Notify {
-		s.finish(c, ClientAction{}) // nothing comes back, docs/protocol.md "Bodies"
-		return
-	}
 	p.state, p.link, p.read = callOut, l, 0
 	l.out.pushBack(&p.place, c)
 }
@@ -215,7 +211,7 @@ func (s *ClientSession) takeBack(c *Call) {
 		return
 	}
 	p.link = nil
-	if !s.cfg.Opaque {
+	if !s.cfg.Opaque && !c.Notify {
 		at := uint32(p.id & (1<<s.slotBits - 1))
 		s.slots[at].call = nil
 		s.unused = append(s.unused, at)
@@ -334,6 +330,13 @@ func (s *ClientSession) credit(c *Call, n int) {
 	if p.read >= c.Window/2 {
 		s.sendOwn(p.link, creditService, s.management(mdp.MMICredit, p.id, p.read))
 		p.read = 0
+	}
+}
+
+// sent ends a notification: nothing comes back (docs/protocol.md "Bodies").
+func (s *ClientSession) sent(ev *ClientEvent) {
+	if c := ev.Call; c.Notify && c.progress.state == callOut {
+		s.finish(c, ClientAction{})
 	}
 }
 

@@ -307,6 +307,25 @@ func TestClientNotify(t *testing.T) {
 	b.succeeded(c, "")
 	require.Empty(t, b.reply(1, mdp.ClientFinal, "tea", ""), "the broker's acknowledgement")
 	require.Zero(t, b.s.Counts().Late)
+
+	b.takesNothing = true
+	c = &Call{Notify: true}
+	require.Equal(t, []string{"send"}, clientKinds(b.call(c)), "it isn't done before it is on its way")
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Call: c, Err: errClientCut}), "the connection has ended")
+	b.calls[c].sends = 0
+	b.cut(1)
+	b.pass(time.Second)
+	require.Equal(t, []string{"send"}, clientKinds(b.serve("2")))
+	require.Equal(t, []string{"done"}, clientKinds(b.step(&ClientEvent{Kind: ClientSent, Conn: 2, Call: c})))
+	b.succeeded(c, "")
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientSent, Conn: 2, Call: c}))
+	c = &Call{Notify: true}
+	b.call(c)
+	b.step(&ClientEvent{Kind: ClientUnsent, Conn: 2, Call: c, Failure: Failure{Code: jsonrpc.CodeTooLarge, Text: "large"}})
+	b.failed(c, jsonrpc.CodeTooLarge)
+	call := &Call{}
+	b.call(call)
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientSent, Conn: 2, Call: call}), "a call waits for its reply")
 }
 
 func TestClientUnsent(t *testing.T) {

@@ -18,7 +18,7 @@ type Call struct {
 	Body    [][]byte // in a session of opaque calls, instead of Method and Params
 
 	Deadline   time.Time // zero: none
-	Notify     bool      // a notification: it is done once it is sent
+	Notify     bool      // a notification: it is done once its ClientSent says that it is on its way
 	Idempotent bool      // it may run more than once
 	Key        string    // the idempotency key; empty: none
 	NoRetry    bool      // it is sent once, whatever happens
@@ -68,6 +68,7 @@ const (
 	ClientCall       ClientEventKind = iota + 1 // make Call
 	ClientAbort                                 // nobody waits for Call any more, for Err; a Timeout() that is true makes it "expired", not "cancelled"
 	ClientCredit                                // N more parts of Call were read
+	ClientSent                                  // Conn took the message of Call, which is a notification
 	ClientUnsent                                // Conn didn't take Call's message, for Failure, or where that is zero, since it ended (ClientLost follows): it never left
 	ClientDialed                                // Conn is connected
 	ClientDialFailed                            // Conn couldn't be connected, for Err

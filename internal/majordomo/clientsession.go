@@ -127,6 +127,8 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 		s.abort(ev.Call, ev.Err)
 	case ClientCredit:
 		s.credit(ev.Call, ev.N)
+	case ClientSent:
+		s.sent(ev)
 	case ClientUnsent:
 		s.unsent(ev)
 	case ClientDialed:
