@@ -37,14 +37,15 @@ type ClientConfig struct {
 	Retry Retry
 	// Heartbeat holds with brokers that don't say what theirs is.
 	Heartbeat Heartbeat
-	// Redial bounds the wait between two attempts to connect.
+	// Redial bounds the wait between two attempts to connect, which begins once
+	// every broker was tried. If zero, 100 ms and 30 s.
 	Redial Backoff
 	// DialTimeout bounds one attempt to connect. If zero, 5 s.
 	DialTimeout time.Duration
 	// MaxPending is how many calls may be without an outcome; one more fails with
 	// [ErrOverloaded]. If zero, 10,000.
 	MaxPending int
-	// MaxPendingBytes is how large their parameters may be in all. If zero,
+	// MaxPendingBytes is how large their requests may be in all, about. If zero,
 	// 256 MiB.
 	MaxPendingBytes int64
 	// MaxOpaque is how many opaque requests may go on at once, each over a
@@ -79,7 +80,7 @@ type Retry struct {
 
 // Client calls methods. Many goroutines may share one: their calls go over one
 // connection, and each gets its own reply. It connects when the first call is
-// made, or by [Client.Ping].
+// made; calls wait, within their time, until it has.
 type Client struct {
 	cfg    ClientConfig
 	codec  Codec
@@ -142,8 +143,9 @@ func (c *Client) newLink(opaque bool) (*clientLink, error) {
 	return newClientLink(cfg, session), nil
 }
 
-// Close ends the client. Calls that go on fail with [ErrClosed]. It returns when
-// nothing of the client is running any more, and is idempotent.
+// Close ends the client. Calls that go on, and later ones, fail with [ErrClosed].
+// It returns when nothing of the client is running any more, always nil, and is
+// idempotent.
 func (c *Client) Close() error {
 	c.link.close()
 	c.opaque.close()
@@ -167,7 +169,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any, op
 }
 
 // CallRaw is Call with raw JSON: params is an object, an array, or nil or null for
-// none. It is sent as it is.
+// none. It is sent as it is; anything else is [ErrInvalidParams] at once.
 func (c *Client) CallRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) (json.RawMessage, error) {
 	params, err := readParams(params)
 	if err != nil {
@@ -186,7 +188,8 @@ func (c *Client) callUntyped(ctx context.Context, method string, params json.Raw
 }
 
 // Notify sends a request by its full name without waiting for an outcome: nobody
-// hears how it ended. It returns once the request is on its way.
+// hears how it ended. It returns once the request is on its way to the broker, or
+// why it can't be. Errors are *[Error].
 func (c *Client) Notify(ctx context.Context, method string, params any, options ...CallOption) error {
 	raw, err := c.encodeParams(params)
 	if err != nil {

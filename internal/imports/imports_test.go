@@ -64,6 +64,27 @@ var rules = []rule{
 		timeless: true,
 	},
 	{
+		packages: []string{"transport/zmtp/internal/wire"},
+		std:      pure,
+		timeless: true,
+	},
+	{
+		packages: []string{"transport/zmtp"},
+		may:      []string{"transport", "transport/zmtp/internal/wire", "internal/curve"},
+		modules:  []string{"golang.org/x/crypto", "golang.org/x/sys"},
+	},
+	{
+		packages: []string{"internal/endtoend"},
+		may:      []string{".", "transport"},
+		modules:  []string{everything},
+	},
+	{
+		packages: []string{"internal/curve"},
+		modules:  []string{"golang.org/x/crypto", "golang.org/x/sys"},             // the last is crypto's
+		std:      append([]string{"crypto/ecdh", "crypto/subtle", "io"}, pure...), // io.Reader is for the randomness that it is given
+		timeless: true,
+	},
+	{
 		packages: []string{"internal/majordomo"},
 		may:      []string{"internal/mdp", "internal/jsonrpc"},
 		std:      append([]string{"hash/maphash"}, pure...), // its random seed spreads keys over buckets and shows nowhere
@@ -117,6 +138,7 @@ var testLibraries = []string{
 var forTests = map[string][]string{
 	"meshtest":                {"testing"},
 	"transport/transporttest": {"testing", "github.com/stretchr/testify", "go.uber.org/goleak"},
+	"internal/endtoend":       {"testing", "github.com/stretchr/testify", "go.uber.org/goleak"},
 }
 
 func TestImports(t *testing.T) {

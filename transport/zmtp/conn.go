@@ -1,0 +1,71 @@
+package zmtp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// conn is the dialler's end of a connection.
+type conn struct {
+	link
+	started sync.WaitGroup // what the link started
+	serving atomic.Bool
+	over    error // why Serve found that the connection ended; belongs to Serve
+}
+
+var _ transport.Conn = (*conn)(nil)
+
+func newConn(t *Transport, opened net.Conn) (*conn, error) {
+	c := &conn{}
+	if err := c.link.open(t, opened, &c.started); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *conn) Send(m transport.Message) error { return c.enqueue(m) }
+
+func (c *conn) Close() error {
+	c.end(transport.ErrClosed, false)
+	return nil
+}
+
+// Serve reads on the caller's goroutine.
+func (c *conn) Serve(ctx context.Context, receive func(batch []transport.Message)) error {
+	if !c.serving.CompareAndSwap(false, true) {
+		return errors.New("zmtp: Serve is already running on this connection")
+	}
+	defer c.serving.Store(false)
+	if c.over != nil {
+		return c.over
+	}
+	if err := ctx.Err(); err != nil {
+		if c.closed.Load() {
+			return c.end(transport.ErrClosed, true)
+		}
+		return err
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = c.link.conn.SetReadDeadline(time.Unix(1, 0)) // a closed connection needs none
+	})
+	err := c.receive(receive)
+	if !stop() {
+		<-interrupted
+		if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load() {
+			_ = c.link.conn.SetReadDeadline(time.Time{})
+			return ctx.Err()
+		}
+	}
+	c.over = c.end(reason(err), true)
+	c.started.Wait()
+	return c.over
+}

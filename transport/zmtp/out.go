@@ -1,0 +1,116 @@
+package zmtp
+
+import (
+	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
+)
+
+const (
+	// copyBelow is the size from which a frame is written from where it is rather
+	// than copied beside the others.
+	copyBelow = 4 << 10
+	// maxOut is about how many bytes are written at once.
+	maxOut = 256 << 10
+	// maxScratch is the largest scratch that is kept for reuse.
+	maxScratch = 512 << 10
+)
+
+// out is what is being written: frames in the form in which they go out. Small
+// frames are packed into scratch, large ones are referred to.
+type out struct {
+	scratch []byte
+	parts   []part
+	vector  [][]byte // of what is left to be written
+}
+
+// part is a piece of what is written: a range of scratch, or a frame.
+type part struct {
+	from, to int
+	frame    []byte
+}
+
+// reset makes o empty, and keeps nothing of what it referred to.
+func (o *out) reset() {
+	clear(o.parts)
+	clear(o.vector[:cap(o.vector)])
+	o.scratch, o.parts, o.vector = o.scratch[:0], o.parts[:0], o.vector[:0]
+}
+
+// size returns how many bytes o has.
+func (o *out) size() int {
+	n := len(o.scratch)
+	for i := range o.parts {
+		n += len(o.parts[i].frame)
+	}
+	return n
+}
+
+// message adds the frames of m.
+func (o *out) message(m transport.Message) {
+	last := len(m) - 1
+	for i, frame := range m {
+		flags := wire.More
+		if i == last {
+			flags = 0
+		}
+		o.scratch = wire.AppendHeader(o.scratch, flags, len(frame))
+		if len(frame) < copyBelow {
+			o.scratch = append(o.scratch, frame...)
+		} else {
+			o.refer(frame)
+		}
+	}
+}
+
+// command adds a command.
+func (o *out) command(body []byte) {
+	o.scratch = wire.AppendHeader(o.scratch, wire.Command, len(body))
+	o.scratch = append(o.scratch, body...)
+}
+
+// refer adds a frame's bytes without copying them.
+func (o *out) refer(frame []byte) {
+	o.pack()
+	o.parts = append(o.parts, part{frame: frame})
+}
+
+// pack makes a part of what scratch has beyond the last one.
+func (o *out) pack() {
+	from := 0
+	for i := len(o.parts) - 1; i >= 0; i-- {
+		if o.parts[i].frame == nil {
+			from = o.parts[i].to
+			break
+		}
+	}
+	if from < len(o.scratch) {
+		o.parts = append(o.parts, part{from: from, to: len(o.scratch)})
+	}
+}
+
+// seal makes o ready to be written: scratch won't move any more.
+func (o *out) seal() {
+	o.pack()
+	for i := range o.parts {
+		p := &o.parts[i]
+		if p.frame == nil {
+			o.vector = append(o.vector, o.scratch[p.from:p.to])
+		} else {
+			o.vector = append(o.vector, p.frame)
+		}
+	}
+}
+
+// wrote takes n bytes away, which were written.
+func (o *out) wrote(n int) {
+	for n > 0 {
+		first := o.vector[0]
+		if n < len(first) {
+			o.vector[0] = first[n:]
+			return
+		}
+		n -= len(first)
+		o.vector[0] = nil
+		o.vector = o.vector[1:]
+	}
+}

@@ -1,0 +1,198 @@
+package zmtp
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/mdpmesh/mesh/internal/curve"
+	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
+)
+
+// secrecy encrypts what a connection carries (RFC 26, The MESSAGE Command). Each
+// frame, a command's too, goes in a frame of its own.
+type secrecy struct{ session *curve.Session }
+
+// message adds the frames of m, encrypted.
+func (s *secrecy) message(o *out, m transport.Message) error {
+	last := len(m) - 1
+	for i, frame := range m {
+		flags := curve.More
+		if i == last {
+			flags = 0
+		}
+		if err := s.frame(o, flags, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *secrecy) frame(o *out, flags byte, frame []byte) (err error) {
+	o.scratch = wire.AppendHeader(o.scratch, 0, curve.SealedSize(len(frame)))
+	o.scratch, err = s.session.Seal(o.scratch, flags, frame)
+	return err
+}
+
+// command adds a command, encrypted.
+func (s *secrecy) command(o *out, body []byte) error { return s.frame(o, curve.Command, body) }
+
+// overhead is how much longer a frame is that is encrypted.
+func (s *secrecy) overhead() int {
+	if s == nil {
+		return 0
+	}
+	return curve.SealedSize(0)
+}
+
+// unseal takes the body of a frame that is encrypted.
+func (r *reader) unseal(body []byte) error {
+	size := curve.OpenedSize(len(body)) + 1
+	if size < 1 {
+		return fmt.Errorf("%w: a frame that isn't encrypted", ErrProtocol)
+	}
+	if cap(r.plain)-len(r.plain) < size {
+		r.plain = make([]byte, 0, max(size, min(r.size, plainChunk)))
+	}
+	flags, payload, err := r.secrecy.session.Open(body, r.plain)
+	if err != nil {
+		return protocolError(err)
+	}
+	if flags&curve.Command != 0 {
+		return r.plainCommand(payload)
+	}
+	r.plain = r.plain[:len(r.plain)+size] // the payload is there
+	return r.add(payload[:len(payload):len(payload)], flags&curve.More != 0)
+}
+
+// plainChunk is how much memory decrypted frames are cut from at a time.
+const plainChunk = 16 << 10
+
+var errNoServerKey = fmt.Errorf("%w: Config.Keys is set, so the endpoint needs the broker's ServerKey", transport.ErrAddress)
+
+// mechanism returns the one with which this side dials the endpoint.
+func (c *Config) mechanism(to transport.Endpoint) (wire.Mechanism, curve.Key, error) {
+	switch {
+	case to.ServerKey == "" && c.Keys == nil:
+		return wire.Null, curve.Key{}, nil
+	case to.ServerKey == "":
+		return "", curve.Key{}, errNoServerKey // rather than in clear
+	case c.Keys == nil:
+		return "", curve.Key{}, fmt.Errorf("%w: the endpoint has a ServerKey, so Config.Keys is needed", transport.ErrAddress)
+	}
+	key, err := curve.ParseKey(to.ServerKey)
+	if err != nil {
+		return "", curve.Key{}, fmt.Errorf("%w: ServerKey: %w", transport.ErrAddress, err)
+	}
+	return wire.Curve, key, nil
+}
+
+// curveClient is the client's half of the handshake of CURVE.
+func (h *handshake) curveClient(server curve.Key, keys *KeyPair, own wire.SocketType) error {
+	c, err := curve.NewClient(server, keys.Public, keys.Secret, rand.Reader)
+	if err != nil {
+		return err
+	}
+	hello, err := c.Hello()
+	if err != nil {
+		return err
+	}
+	if err := h.send(hello); err != nil {
+		return err
+	}
+	welcome, err := h.body()
+	if err != nil {
+		return err
+	}
+	mine := wire.Metadata{SocketType: own}
+	initiate, err := c.Welcome(welcome, mine.AppendTo(nil))
+	if err != nil {
+		return curveError(err)
+	}
+	if err := h.send(initiate); err != nil {
+		return err
+	}
+	ready, err := h.body()
+	if err != nil {
+		return err
+	}
+	session, metadata, err := c.Ready(ready)
+	if err != nil {
+		return curveError(err)
+	}
+	h.link.encrypt(session)
+	return h.meet(own, metadata)
+}
+
+// curveError returns what an error of the handshake means for who dialled.
+func curveError(err error) error {
+	var refused *curve.RefusedError
+	if errors.As(err, &refused) {
+		reason := refused.Reason
+		if reason == unknownKey {
+			reason += " (the broker doesn't know this key)"
+		}
+		return &RefusedError{Reason: reason}
+	}
+	return protocolError(err)
+}
+
+// unknownKey is what ZAP says of a key that isn't allowed in (RFC 27).
+const unknownKey = "400"
+
+// ErrKey is wrapped by what a listener logs where a peer has a key that isn't
+// allowed in.
+var ErrKey = errors.New("zmtp: unknown key")
+
+// curveServer is the server's half. It returns the authenticated name of the
+// client. Nobody is let in by default (fail closed).
+func (h *handshake) curveServer(keys *KeyPair, authenticate func(curve.Key) (string, bool), own wire.SocketType) (name string, err error) {
+	s, err := curve.NewServer(keys.Public, keys.Secret, rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	hello, err := h.body()
+	if err != nil {
+		return "", err
+	}
+	welcome, err := s.Hello(hello)
+	if err != nil {
+		return "", protocolError(err)
+	}
+	if err := h.send(welcome); err != nil {
+		return "", err
+	}
+	initiate, err := h.body()
+	if err != nil {
+		return "", err
+	}
+	key, metadata, err := s.Initiate(initiate)
+	if err != nil {
+		return "", protocolError(err)
+	}
+	ok := false
+	if authenticate != nil {
+		name, ok = authenticate(key)
+	}
+	if !ok {
+		_ = h.send(s.Refuse(unknownKey)) // it is turned away, whether or not it hears why
+		return "", fmt.Errorf("%w: %s", ErrKey, key)
+	}
+	mine := wire.Metadata{SocketType: own}
+	session, ready, err := s.Ready(mine.AppendTo(nil))
+	if err != nil {
+		return "", err
+	}
+	if err := h.send(ready); err != nil {
+		return "", err
+	}
+	h.link.encrypt(session)
+	return name, h.meet(own, metadata)
+}
+
+// encrypt makes everything that follows encrypted.
+func (k *link) encrypt(session *curve.Session) {
+	s := &secrecy{session}
+	k.secrecy, k.in.secrecy = s, s
+}

@@ -1,0 +1,25 @@
+//go:build !unix
+
+package zmtp
+
+import (
+	"net"
+	"syscall"
+)
+
+// socket is the same for systems on which a single system call can't be made: what
+// is written goes to a goroutine that waits.
+type socket struct {
+	conn   net.Conn
+	buffer func() []byte
+	idle   func()
+}
+
+func (s *socket) open(conn net.Conn) error {
+	s.conn = conn
+	return nil
+}
+
+func (s *socket) read() (int, error) { return s.conn.Read(s.buffer()) }
+
+func (s *socket) write([][]byte) (int, error) { return 0, syscall.EAGAIN }

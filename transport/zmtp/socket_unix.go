@@ -1,0 +1,97 @@
+//go:build unix
+
+package zmtp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxVector is how many pieces one system call takes on every system.
+const maxVector = 1024
+
+// socket makes single system calls on a connection that the runtime's poller
+// watches. One goroutine at a time may read, and one may write.
+type socket struct {
+	raw       syscall.RawConn
+	readOnce  func(fd uintptr) bool // made once, as a new one is an allocation
+	writeOnce func(fd uintptr) bool
+
+	buffer   func() []byte // where to read to; asked once there is something
+	idle     func()        // told when there is nothing
+	vector   [][]byte
+	readN    int
+	readErr  error
+	writeN   int
+	writeErr error
+}
+
+// open makes s one of the connection.
+func (s *socket) open(conn net.Conn) error {
+	opened, ok := conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("zmtp: a %T has no socket", conn)
+	}
+	raw, err := opened.SyscallConn()
+	if err != nil {
+		return err
+	}
+	s.raw = raw
+	s.readOnce = func(fd uintptr) bool {
+		for {
+			s.readN, s.readErr = unix.Read(int(fd), s.buffer())
+			switch {
+			case errors.Is(s.readErr, unix.EINTR):
+			case errors.Is(s.readErr, unix.EAGAIN):
+				s.idle()
+				return false
+			default:
+				return true
+			}
+		}
+	}
+	s.writeOnce = func(fd uintptr) bool {
+		for {
+			if v := s.vector; len(v) == 1 {
+				s.writeN, s.writeErr = unix.Write(int(fd), v[0])
+			} else {
+				s.writeN, s.writeErr = unix.Writev(int(fd), v[:min(len(v), maxVector)])
+			}
+			if !errors.Is(s.writeErr, unix.EINTR) {
+				return true
+			}
+		}
+	}
+	return nil
+}
+
+// read waits until there is something to read, and reads it.
+func (s *socket) read() (int, error) {
+	if err := s.raw.Read(s.readOnce); err != nil {
+		return 0, err
+	}
+	switch {
+	case s.readErr != nil:
+		return 0, s.readErr
+	case s.readN == 0:
+		return 0, io.EOF
+	}
+	return s.readN, nil
+}
+
+// write writes what the kernel takes at once. The error is EAGAIN where that isn't
+// all and no other error is met.
+func (s *socket) write(v [][]byte) (int, error) {
+	s.vector = v
+	err := s.raw.Write(s.writeOnce)
+	s.vector = nil
+	if err != nil {
+		return 0, err
+	}
+	return max(s.writeN, 0), s.writeErr
+}
