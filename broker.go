@@ -18,7 +18,8 @@ import (
 // BrokerConfig says how a broker works. The zero value is a broker with sensible
 // limits that logs nothing.
 type BrokerConfig struct {
-	// ID names the broker to its peers and in listings. If empty, a random one.
+	// ID names the broker to its peers and in listings. If empty, 16 random
+	// hexadecimal digits.
 	ID string
 	// Heartbeat is the policy that the broker's workers and clients adopt.
 	Heartbeat Heartbeat
@@ -37,12 +38,15 @@ type BrokerConfig struct {
 	Limits Limits
 	// Service holds for every service that Services doesn't name.
 	Service ServiceLimits
-	// Services says what holds for single services. A zero member stands for
-	// that of Service.
+	// Services says what holds for single services. A zero number or duration
+	// stands for that of Service; Idempotent holds as it is.
 	Services map[string]ServiceLimits
+	// Authorizer decides what peers may do. If nil, all may register, call and
+	// see, and AllowOperate says who may operate.
+	Authorizer Authorizer
 	// AllowOperate lets peers that aren't authenticated use the management
 	// requests for operators (pause, drain and so on). Peers in the same process
-	// always may.
+	// always may. An Authorizer decides that alone.
 	AllowOperate bool
 	// Observe is handed every batch of events, in order, after the broker has
 	// acted on what caused them; never two batches at the same time. It holds up
@@ -105,7 +109,7 @@ func (c *BrokerConfig) core() majordomo.Config {
 		WindowEntries: l.KeyedRequests, WindowBytes: l.KeyedBytes, WindowAge: l.KeyedAge,
 		MaxQuarantined: l.Quarantined, QuarantineBytes: l.QuarantinedBytes,
 		Service: c.Service.core(), Services: make(map[string]majordomo.ServiceConfig, len(c.Services)),
-		Operate: c.AllowOperate, Observe: c.Observe != nil,
+		Operate: c.AllowOperate, Authorizer: gateOf(c.Authorizer), Observe: c.Observe != nil,
 	}
 	for name, s := range c.Services {
 		core.Services[name] = s.core()
@@ -152,6 +156,7 @@ func NewBroker(cfg BrokerConfig) (*Broker, error) {
 		return nil, fmt.Errorf("mesh: %w", err)
 	}
 	b.stage = newStage(core, b.logger, cfg.Observe, b.drained)
+	b.stage.full = cfg.Authorizer != nil
 	return b, nil
 }
 
@@ -257,7 +262,8 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 }
 
 // Snapshot returns the broker's state at one moment. Its cost grows with the
-// number of services and peers, and the broker does nothing else meanwhile.
+// number of services and peers, and the broker does nothing else meanwhile. It
+// fails only where ctx is over already.
 func (b *Broker) Snapshot(ctx context.Context) (*Snapshot, error) {
 	var core *majordomo.Snapshot
 	if err := b.stage.do(ctx, func(b *majordomo.Broker) { core = b.Snapshot() }); err != nil {

@@ -200,7 +200,7 @@ func (c *Client) Notify(ctx context.Context, method string, params any, options 
 }
 
 // StreamRaw calls a method that replies with many values by its full name; see
-// [StreamMethod.Call].
+// [StreamMethod.Call]. A method that replies with one gives that.
 func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		s, err := c.untyped(method)
@@ -210,7 +210,7 @@ func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMe
 		if err == nil {
 			streaming := *s
 			streaming.stream = true
-			_, err = c.call(ctx, &streaming, params, func(value json.RawMessage) error {
+			err = c.streamValues(ctx, &streaming, params, func(value json.RawMessage) error {
 				if !yield(value, nil) {
 					return errStopReading
 				}
@@ -221,6 +221,16 @@ func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMe
 			yield(nil, err)
 		}
 	}
+}
+
+// streamValues makes a call that streams. The result of a method that doesn't
+// stream is its one value.
+func (c *Client) streamValues(ctx context.Context, s *signature, params json.RawMessage, value func(json.RawMessage) error, options []CallOption) error {
+	last, err := c.call(ctx, s, params, value, options)
+	if err == nil && last != nil && string(last) != "null" {
+		err = value(last)
+	}
+	return err
 }
 
 // errStopReading ends a stream whose reader left its loop.
@@ -306,7 +316,7 @@ func (c *Client) call(ctx context.Context, s *signature, params json.RawMessage,
 // callSpec is what an invocation at a client is sent with.
 type callSpec struct {
 	signature *signature
-	outgoing  outgoing
+	outgoing  *outgoing // when the call was made
 	options   callOptions
 }
 
@@ -330,8 +340,12 @@ func (c *Client) send(ctx context.Context, in *Invocation) (json.RawMessage, err
 	now := c.link.clock.now()
 	q.Deadline = c.deadline(ctx, now, spec.options.timeout, spec.options.bounded)
 	q.Notify, q.Idempotent, q.Key, q.NoRetry = in.Notify, spec.options.idempotent, spec.options.key, spec.options.noRetry
-	q.TraceParent, q.TraceState = spec.outgoing.traceParent, spec.outgoing.traceState
-	q.Strings, q.Caller = in.Strings, c.cfg.Name
+	out := spec.outgoing
+	if len(c.cfg.Interceptors) > 0 {
+		out = outgoingFrom(ctx)
+	}
+	q.TraceParent, q.TraceState = out.traceParent, out.traceState
+	q.Strings, q.Caller = out.stringsOf(in), c.cfg.Name
 	if spec.signature.stream {
 		q.Window = defaultWindow
 		if spec.options.window > 0 {
@@ -356,20 +370,26 @@ func (c *Client) outcome(ctx context.Context, k *call) (json.RawMessage, error) 
 // goroutine.
 func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(json.RawMessage) error) (json.RawMessage, error) {
 	k.parts = newParts()
-	defer c.link.waiting.Add(-1)
 	c.link.start(now, k)
+	settled := false
+	defer func() { // also where the reader panics
+		if !settled {
+			c.link.abort(k, context.Canceled)
+			<-k.done
+		}
+		c.link.waiting.Add(-1)
+	}()
 	for {
 		values, ended := k.parts.take()
 		for _, value := range values {
 			if err := part(value); err != nil {
-				c.link.abort(k, context.Canceled)
-				<-k.done
 				return nil, err
 			}
 		}
 		switch {
 		case ended:
 			<-k.done
+			settled = true
 			return c.outcome(ctx, k)
 		case len(values) > 0:
 			c.link.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values)})
@@ -379,6 +399,7 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 			case <-ctx.Done():
 				c.link.abort(k, ctx.Err())
 				<-k.done
+				settled = true
 				return c.outcome(ctx, k)
 			}
 		}

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ func RequestFrom(ctx context.Context) (*Request, bool) {
 	return r, ok
 }
 
-// outgoing is what calls made with a context carry.
+// outgoing is what calls made with a context carry. It isn't written to.
 type outgoing struct {
 	traceParent, traceState string
 	strings                 map[string]string
@@ -58,34 +59,63 @@ type outgoing struct {
 // mesh itself uses in a request's meta ("key", "caller" and so on) are ignored.
 // Calls made with a handler's context carry on what the handler was sent.
 func WithStrings(ctx context.Context, strings map[string]string) context.Context {
-	out := outgoingFrom(ctx)
+	out := *outgoingFrom(ctx)
 	merged := maps.Clone(out.strings)
 	if merged == nil {
 		merged = make(map[string]string, len(strings))
 	}
 	maps.Copy(merged, strings)
 	out.strings = merged
-	return context.WithValue(ctx, outgoingKey, out)
+	return context.WithValue(ctx, outgoingKey, &out)
 }
 
 // WithTrace returns a context whose calls carry a trace (W3C Trace Context, the
 // traceparent and tracestate headers). Calls made with a handler's context carry
 // on the trace that the handler was sent.
 func WithTrace(ctx context.Context, traceParent, traceState string) context.Context {
-	out := outgoingFrom(ctx)
+	out := *outgoingFrom(ctx)
 	out.traceParent, out.traceState = traceParent, traceState
-	return context.WithValue(ctx, outgoingKey, out)
+	return context.WithValue(ctx, outgoingKey, &out)
 }
 
 // outgoingFrom returns what calls made with ctx carry.
-func outgoingFrom(ctx context.Context) outgoing {
-	if out, ok := ctx.Value(outgoingKey).(outgoing); ok {
+func outgoingFrom(ctx context.Context) *outgoing {
+	if out, ok := ctx.Value(outgoingKey).(*outgoing); ok {
 		return out
 	}
 	if r, ok := RequestFrom(ctx); ok {
-		return outgoing{traceParent: r.TraceParent, traceState: r.TraceState, strings: r.Strings}
+		return &outgoing{traceParent: r.TraceParent, traceState: r.TraceState, strings: r.Strings}
 	}
-	return outgoing{}
+	return &nothingOutgoing
+}
+
+var nothingOutgoing outgoing // of a context that says nothing; never written to
+
+// stringsOf returns the free strings that an invocation is sent with: its own, and
+// those that interceptors have put into its context since it began.
+func (o *outgoing) stringsOf(in *Invocation) map[string]string {
+	began := in.spec.outgoing
+	if o == began || len(o.strings) == 0 {
+		return in.Strings
+	}
+	var merged map[string]string
+	for name, value := range o.strings {
+		if old, ok := began.strings[name]; ok && old == value {
+			continue
+		}
+		if _, own := in.Strings[name]; own {
+			continue
+		}
+		if merged == nil {
+			merged = make(map[string]string, len(in.Strings)+len(o.strings))
+			maps.Copy(merged, in.Strings)
+		}
+		merged[name] = value
+	}
+	if merged == nil {
+		return in.Strings
+	}
+	return merged
 }
 
 // handlerContext is the context of one handler. What costs time is made when it
@@ -105,7 +135,7 @@ type handlerContext struct {
 	inner   context.Context // nil until somebody asked for Done
 	cancel  context.CancelCauseFunc
 	stop    context.CancelFunc
-	ended   bool
+	err     error // why it is over, while there is no inner
 	cause   error
 }
 
@@ -113,8 +143,9 @@ var _ context.Context = (*handlerContext)(nil)
 
 // Deadline returns when the caller's time is over.
 func (c *handlerContext) Deadline() (time.Time, bool) {
-	if c.deadline.IsZero() {
-		return c.base.Deadline()
+	deadline, ok := c.base.Deadline()
+	if c.deadline.IsZero() || ok && deadline.Before(c.deadline) {
+		return deadline, ok
 	}
 	return c.deadline, true
 }
@@ -128,14 +159,18 @@ func (c *handlerContext) Done() <-chan struct{} {
 
 // standard returns the context of the standard library that c stands for.
 func (c *handlerContext) standard() context.Context {
-	if c.inner == nil {
+	switch {
+	case c.inner != nil:
+	case c.err == nil:
 		c.inner, c.cancel = context.WithCancelCause(c.base)
 		if !c.deadline.IsZero() {
 			c.inner, c.stop = context.WithDeadline(c.inner, c.deadline)
 		}
-		if c.ended {
-			c.cancel(c.cause)
-		}
+	case errors.Is(c.err, context.DeadlineExceeded):
+		c.inner, c.stop = context.WithDeadlineCause(context.WithoutCancel(c.base), time.Unix(0, 0), c.cause)
+	default:
+		c.inner, c.cancel = context.WithCancelCause(context.WithoutCancel(c.base))
+		c.cancel(c.cause)
 	}
 	return c.inner
 }
@@ -144,15 +179,22 @@ func (c *handlerContext) standard() context.Context {
 func (c *handlerContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.inner != nil:
+	if c.inner != nil {
 		return c.inner.Err()
-	case c.ended:
-		return context.Canceled
-	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
-		return context.DeadlineExceeded
 	}
-	return c.base.Err()
+	c.look()
+	return c.err
+}
+
+// look notes whether the context is over, while there is no inner.
+func (c *handlerContext) look() {
+	switch {
+	case c.err != nil:
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		c.err, c.cause = context.DeadlineExceeded, nil
+	default:
+		c.err, c.cause = c.base.Err(), context.Cause(c.base)
+	}
 }
 
 // Value returns the [Request] to RequestFrom, and otherwise what the base has.
@@ -165,7 +207,7 @@ func (c *handlerContext) Value(key any) any {
 			c.request = c.describe()
 		}
 		return c.request
-	case c.inner != nil || c.ended:
+	case c.inner != nil || c.err != nil:
 		return c.standard().Value(key) // where context.Cause looks
 	}
 	return c.base.Value(key)
@@ -188,8 +230,13 @@ func (c *handlerContext) describe() *Request {
 func (c *handlerContext) end(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ended {
-		c.ended, c.cause = true, cause
+	if c.inner == nil {
+		if cause != nil {
+			c.look() // it may be over already, for another reason
+		}
+		if c.err == nil {
+			c.err, c.cause = context.Canceled, cause
+		}
 	}
 	if c.cancel != nil {
 		c.cancel(cause)

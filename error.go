@@ -17,11 +17,11 @@ type Code int
 
 // The codes that mesh itself uses (docs/protocol.md "Errors").
 const (
-	CodeParse          Code = jsonrpc.CodeParse          // the request is no JSON
+	CodeParse          Code = jsonrpc.CodeParse          // the request is no JSON; mesh never says it, as such a request is opaque
 	CodeInvalidRequest Code = jsonrpc.CodeInvalidRequest // the request is no JSON-RPC
 	CodeNoMethod       Code = jsonrpc.CodeMethodNotFound // the service has no such method
 	CodeInvalidParams  Code = jsonrpc.CodeInvalidParams  // the parameters don't fit the contract
-	CodeInternal       Code = jsonrpc.CodeInternal       // the handler panicked, or its reply couldn't be written
+	CodeInternal       Code = jsonrpc.CodeInternal       // the handler panicked, or its result couldn't be written or read
 	CodeNoService      Code = jsonrpc.CodeNoService      // no such service
 	CodeNoWorker       Code = jsonrpc.CodeNoWorker       // the service is known and has no worker
 	CodeOverloaded     Code = jsonrpc.CodeOverloaded     // a queue is full
@@ -37,7 +37,7 @@ const (
 	CodeNotStarted     Code = jsonrpc.CodeNotStarted     // the worker has no room; brokers put such a request back
 	CodeNotFound       Code = jsonrpc.CodeNotFound       // a management request names something unknown
 	CodeBrokerLost     Code = jsonrpc.CodeBrokerLost     // the connection to the broker was lost while it had the request
-	CodeDropped        Code = jsonrpc.CodeDropped        // an operator dropped the request
+	CodeDropped        Code = jsonrpc.CodeDropped        // reserved: an operator dropped the request
 	CodeUnknown        Code = -32050                     // a handler returned a Go error that has no code of its own
 )
 
@@ -71,7 +71,8 @@ type Error struct {
 	// was lost); otherwise the peer said so.
 	Local bool
 	// HandedOver reports that a worker may have begun the request, as far as
-	// anybody knows. Where it is false the request had no effect.
+	// anybody knows. Where it is false the request, as it was sent last, had no
+	// effect.
 	HandedOver bool
 	// RetryAfter is when another try is worth while, zero where nobody said.
 	RetryAfter time.Duration
@@ -130,11 +131,16 @@ var (
 var ErrClosed = errors.New("mesh: closed")
 
 // Errorf returns an error with a code of the application's, for a handler to
-// return. If format wraps an error with %w, errors.Is and errors.As find it on
-// this side; only code and text cross the wire.
+// return; the code needn't be registered in [Errors]. If format wraps an error
+// with %w, errors.Is and errors.As find it on this side; only code and text cross
+// the wire.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+	e := &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+	if _, many := err.(interface{ Unwrap() []error }); many {
+		e.cause = err
+	}
+	return e
 }
 
 // Errors maps an application's own Go errors to codes and back, so that what a
@@ -157,8 +163,9 @@ type errorKind struct {
 	decode   func(data json.RawMessage) error // nil for sentinels
 }
 
-// Add gives a sentinel a code. It panics where the code is reserved or taken, or
-// err is nil: a mistake in the program.
+// Add gives a sentinel a code. Where an error is several that are registered, the
+// first counts. Add panics where the code is reserved or taken, or err is nil: a
+// mistake in the program.
 func (e *Errors) Add(code Code, err error) {
 	if err == nil {
 		panic("mesh: Errors.Add: nil error")
@@ -230,7 +237,10 @@ func (e *Errors) encode(err error) *Error {
 	var own *Error
 	switch {
 	case errors.As(err, &own):
-		return own
+		if error(own) == err {
+			return own
+		}
+		return &Error{Code: own.Code, Message: err.Error(), Data: own.Data, cause: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: CodeTimeout, Message: err.Error(), cause: err}
 	case errors.Is(err, context.Canceled):
@@ -252,7 +262,7 @@ func (e *Errors) decode(code Code, message string, data json.RawMessage) *Error 
 		var said brokerData
 		if json.Unmarshal(data, &said) == nil && len(data) > 0 {
 			err.HandedOver = said.HandedOver
-			err.RetryAfter = time.Duration(said.RetryAfterMS) * time.Millisecond
+			err.RetryAfter = milliseconds(said.RetryAfterMS)
 		}
 	}
 	if e == nil {
@@ -266,6 +276,9 @@ func (e *Errors) decode(code Code, message string, data json.RawMessage) *Error 
 	}
 	return err
 }
+
+// milliseconds reads a duration as it is in messages.
+func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // asError finds an *Error in err's chain.
 func asError(err error) (*Error, bool) {

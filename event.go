@@ -202,7 +202,8 @@ type Subscription struct {
 }
 
 // Subscribe returns a subscription that holds up to buffer events that were not
-// read yet; if buffer is 0, 1,024. Close it when it is no longer needed.
+// read yet; if buffer is 0 or less, 1,024. Close it when it is no longer needed.
+// On a broker that has ended its channel is closed already.
 func (b *Broker) Subscribe(buffer int) *Subscription {
 	if buffer <= 0 {
 		buffer = 1024
@@ -213,7 +214,7 @@ func (b *Broker) Subscribe(buffer int) *Subscription {
 }
 
 // Events returns the channel. It is closed by Close, and when the broker has
-// ended.
+// ended; what the buffer holds can still be read then.
 func (s *Subscription) Events() <-chan Event { return s.events }
 
 // Lost returns how many events found the buffer full, so far.

@@ -57,7 +57,8 @@ func hubStartOn(t *testing.T, net *inproc.Network, cfg mesh.BrokerConfig) *hub {
 	broker, err := mesh.NewBroker(cfg)
 	require.NoError(t, err)
 	h.broker = broker
-	go func() { h.served <- broker.Serve(context.Background(), h.listen(hubAddr)) }()
+	l := h.listen(hubAddr)
+	go func() { h.served <- broker.Serve(context.Background(), l) }()
 	t.Cleanup(func() { _ = broker.Shutdown(hubOver()) })
 	return h
 }

@@ -20,7 +20,8 @@ type Invocation struct {
 	Params json.RawMessage
 	// Strings are the free strings that travel with the call. At the worker they
 	// are what the caller sent; at the client, what will be sent. Nil where
-	// there are none.
+	// there are none. An interceptor must not write to the map, which is
+	// shared; it may put another in its place.
 	Strings map[string]string
 	// Client reports that this is the caller's side.
 	Client bool
@@ -31,7 +32,8 @@ type Invocation struct {
 	// its own function in place. An error ends the stream.
 	Part func(json.RawMessage) error
 
-	spec callSpec // at the client
+	spec   callSpec // at the client
+	credit *credit  // at the worker, of a method that streams
 }
 
 // Invoker carries out an invocation and returns the result, raw JSON. For a

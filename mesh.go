@@ -4,8 +4,9 @@
 //
 // It speaks the Majordomo protocol (rfc.zeromq.org/spec/7 and 18) with JSON-RPC
 // 2.0 in it, over any [transport.Transport]: inside one process, which needs no
-// port and no cgo, or over a network, where programs in any language that has
-// ZeroMQ can take part.
+// port (package transport/inproc), or over networks by ZeroMQ's wire protocol
+// (package transport/zmtp), where programs in any language that has ZeroMQ take
+// part. Neither needs cgo.
 //
 // # Services and calls
 //
@@ -41,6 +42,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -79,7 +81,11 @@ type Mesh struct {
 	broker   *Broker
 	client   *Client
 	endpoint transport.Endpoint
-	served   chan error
+
+	served    chan struct{} // closed when the broker's Serve has returned
+	servedErr error         // what it returned
+	once      sync.Once     // closes ended
+	ended     chan struct{} // closed when everything has stopped
 
 	mu      sync.Mutex // guards what follows
 	workers []*Worker
@@ -106,7 +112,7 @@ func Start(ctx context.Context, cfg Config, services ...*Service) (*Mesh, error)
 	if cfg.Client.Logger == nil {
 		cfg.Client.Logger = cfg.Logger
 	}
-	m := &Mesh{cfg: cfg, served: make(chan error, 1)}
+	m := &Mesh{cfg: cfg, served: make(chan struct{}), ended: make(chan struct{})}
 	if err := m.start(ctx, services); err != nil {
 		return nil, errors.Join(err, m.Stop(ctx))
 	}
@@ -131,7 +137,10 @@ func (m *Mesh) start(ctx context.Context, services []*Service) error {
 	}
 	m.broker = broker
 	m.endpoint = transport.Endpoint{Addr: listeners[0].Addr()}
-	go func() { m.served <- broker.Serve(context.Background(), listeners...) }()
+	go func() {
+		defer close(m.served)
+		m.servedErr = broker.Serve(context.Background(), listeners...)
+	}()
 	if m.client, err = m.NewClient(m.cfg.Client); err != nil {
 		return err
 	}
@@ -162,7 +171,8 @@ func (m *Mesh) NewClient(cfg ClientConfig) (*Client, error) {
 // AddWorker starts another worker of the mesh, and returns once it has
 // registered. It stops with the mesh, or by its own Shutdown. Transport and
 // Brokers of the config are set by the mesh. If ctx ends before the worker has
-// registered, it is stopped and ctx's error returned.
+// registered, it is stopped and ctx's error returned. After Stop it returns
+// [ErrClosed].
 func (m *Mesh) AddWorker(ctx context.Context, cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	cfg.Transport, cfg.Brokers = m.cfg.Transport, []transport.Endpoint{m.endpoint}
 	w, err := NewWorker(cfg, services...)
@@ -175,27 +185,52 @@ func (m *Mesh) AddWorker(ctx context.Context, cfg WorkerConfig, services ...*Ser
 		return nil, ErrClosed
 	}
 	m.workers = append(m.workers, w)
-	m.running.Go(func() { _ = w.Run(context.Background()) }) // it ends by Shutdown, with no error
+	ended := make(chan struct{})
+	m.running.Go(func() {
+		defer close(ended)
+		_ = w.Run(context.Background()) // it ends by Shutdown, with no error
+		m.forget(w)
+	})
 	m.mu.Unlock()
 	select {
 	case <-w.Ready():
 		return w, nil
+	case <-ended:
 	case <-ctx.Done():
+	}
+	select {
+	case <-w.Ready(): // what is ready comes first
+		return w, nil
+	case <-ended:
+		return nil, ErrClosed // by Stop
+	default:
 		return nil, errors.Join(ctx.Err(), w.Shutdown(ctx))
 	}
 }
 
+// forget takes a worker that has ended from those that Stop stops.
+func (m *Mesh) forget(w *Worker) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.workers = slices.DeleteFunc(m.workers, func(other *Worker) bool { return other == w })
+}
+
 // Stop ends the mesh in the order that loses nothing: the workers finish what
 // they run, the broker answers what is left, the client closes. If ctx ends
-// before, what still runs is cut, and its error is returned. It is idempotent.
+// before, what still runs is cut, and its error is returned; handlers that take no
+// notice of their contexts aren't waited for. It may be called again, also while
+// another call is waiting: each returns when the mesh has stopped or its own ctx
+// ends, and returns nil where it has stopped already. Clients of [Mesh.NewClient]
+// aren't closed.
 func (m *Mesh) Stop(ctx context.Context) error {
 	m.mu.Lock()
-	stopped := m.stopped
 	m.stopped = true
-	workers := m.workers
+	workers := slices.Clone(m.workers)
 	m.mu.Unlock()
-	if stopped {
+	select {
+	case <-m.ended:
 		return nil
+	default:
 	}
 	var g errgroup.Group
 	for _, w := range workers {
@@ -203,18 +238,23 @@ func (m *Mesh) Stop(ctx context.Context) error {
 	}
 	errs := []error{g.Wait()}
 	if m.broker != nil {
-		errs = append(errs, m.broker.Shutdown(ctx), <-m.served)
+		errs = append(errs, m.broker.Shutdown(ctx))
+		<-m.served
+		if !errors.Is(m.servedErr, ErrClosed) { // otherwise it was stopped before it began
+			errs = append(errs, m.servedErr)
+		}
 	}
 	if m.client != nil {
 		errs = append(errs, m.client.Close())
 	}
-	stoppedAll := make(chan struct{})
+	stopped := make(chan struct{})
 	go func() {
 		m.running.Wait()
-		close(stoppedAll)
+		m.once.Do(func() { close(m.ended) })
+		close(stopped)
 	}()
 	select {
-	case <-stoppedAll:
+	case <-stopped:
 	case <-ctx.Done(): // a handler takes no notice of its context
 	}
 	return errors.Join(errs...)

@@ -31,7 +31,7 @@ type methodOptions struct {
 type Handler struct {
 	methodOptions
 	service, name string
-	stream        bool
+	stream, raw   bool
 	takes, gives  *contract.Contract
 	invoke        func(ctx context.Context, codec Codec, in *Invocation) (json.RawMessage, error)
 }
@@ -41,7 +41,7 @@ func newRawHandler(service, name string, options []MethodOption) Handler {
 		panic(fmt.Sprintf("mesh: method name %q has a dot; the service's name is put before it", name))
 	}
 	full := service + "." + name
-	h := Handler{service: service, name: name}
+	h := Handler{service: service, name: name, raw: true}
 	checkMethodName(full)
 	for _, o := range options {
 		o.applyMethod(&h.methodOptions)
@@ -232,7 +232,8 @@ func (m *Method[Req, Res]) Call(ctx context.Context, c *Client, req Req, options
 	return res, err
 }
 
-// Go calls the method in a goroutine of its own and returns at once.
+// Go is Call in a goroutine of its own; it returns at once. The goroutine ends with
+// the call, so cancel ctx where nobody will wait for it.
 func (m *Method[Req, Res]) Go(ctx context.Context, c *Client, req Req, options ...CallOption) *Pending[Res] {
 	return start(func() (Res, error) { return m.Call(ctx, c, req, options...) })
 }
@@ -249,7 +250,8 @@ func (m *Method[Req, Res]) Notify(ctx context.Context, c *Client, req Req, optio
 	return err
 }
 
-// StreamMethod is a method that replies with many values.
+// StreamMethod is a method that replies with many values: like [Method], but each
+// reply is a sequence of Res.
 type StreamMethod[Req, Res any] struct{ signature }
 
 // NewStream returns the method with that full name, each of whose replies is a
@@ -264,7 +266,8 @@ func (m *StreamMethod[Req, Res]) Name() string { return m.full }
 // With returns a handler that serves the method with the function. The values
 // that the sequence yields are sent as it yields them; while the reader is
 // behind by its window, yield waits. yield returns false when nobody reads any
-// more. An error that the sequence yields ends the stream.
+// more. An error that the sequence yields ends the stream. A sequence that ends
+// when ctx is over was cut short, and the reader is told so.
 func (m *StreamMethod[Req, Res]) With(handle func(ctx context.Context, req Req) iter.Seq2[Res, error]) Handler {
 	h := m.handler()
 	h.invoke = func(ctx context.Context, codec Codec, in *Invocation) (json.RawMessage, error) {
@@ -284,7 +287,7 @@ func (m *StreamMethod[Req, Res]) With(handle func(ctx context.Context, req Req) 
 				return nil, err
 			}
 		}
-		return nil, nil
+		return nil, over(ctx)
 	}
 	return h
 }
@@ -302,7 +305,7 @@ func (m *StreamMethod[Req, Res]) Call(ctx context.Context, c *Client, req Req, o
 			yield(none, err)
 			return
 		}
-		_, err = c.call(ctx, &m.signature, params, func(raw json.RawMessage) error {
+		err = c.streamValues(ctx, &m.signature, params, func(raw json.RawMessage) error {
 			var value Res
 			if err := c.decodeResult(raw, &value); err != nil {
 				return err
@@ -361,7 +364,8 @@ func (p *Pending[Res]) Wait() (Res, error) {
 	return p.result, p.err
 }
 
-// CallOption sets something of one call.
+// CallOption sets something of one call: [Key], [Timeout], [NoRetry], [Window] and
+// [Idempotent] return one.
 type CallOption interface{ applyCall(*callOptions) }
 
 type callOptions struct {

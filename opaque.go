@@ -20,8 +20,9 @@ type opaqueLinks struct {
 
 // Request sends frames to a service as plain Majordomo has it, and returns the
 // frames of its reply, those of partial replies first. What is in them is up to
-// both sides: there are no errors but those of this side, and no retries. A body
-// is at least one frame.
+// both sides: there are no errors but those of this side (*[Error]), and no
+// retries; a request that its broker can't serve times out. Without a deadline in
+// ctx the client's default holds. A body is at least one frame.
 func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([][]byte, error) {
 	if err := mdp.CheckService([]byte(service)); err != nil {
 		return nil, &Error{Code: CodeNoService, Local: true, Message: err.Error(), cause: err}

@@ -69,8 +69,11 @@ func (s *Service) Handle(handlers ...Handler) *Service {
 }
 
 // HandleRaw adds a method that works on raw JSON: params is an object or an array,
-// and what the function returns is any JSON value. The schemas that the options
-// [Params] and [Result] give are its contract.
+// and what the function returns is any JSON value; the caller of one that returns
+// something else gets [ErrInternal]. The schemas that the options [Params] and
+// [Result] give are its contract. The name is the method's own, without the
+// service's. HandleRaw panics on a bad or taken name and on a schema
+// that can't be compiled, as that is a mistake in the program.
 func (s *Service) HandleRaw(name string, handle func(ctx context.Context, params json.RawMessage) (json.RawMessage, error), options ...MethodOption) *Service {
 	h := newRawHandler(s.name, name, options)
 	h.invoke = func(ctx context.Context, _ Codec, in *Invocation) (json.RawMessage, error) {
@@ -92,7 +95,7 @@ func (s *Service) HandleRawStream(name string, handle func(ctx context.Context, 
 				return nil, err
 			}
 		}
-		return nil, nil
+		return nil, over(ctx)
 	}
 	return s.Handle(h)
 }
@@ -117,10 +120,11 @@ func (s *Service) document() majordomo.ServiceDoc {
 	return doc
 }
 
-// ServiceOption sets something of a service.
+// ServiceOption sets something of a service: [Doc] returns one.
 type ServiceOption interface{ applyService(*Service) }
 
-// MethodOption sets something of a method's contract.
+// MethodOption sets something of a method's contract: [Doc], [Idempotent],
+// [Attempts], [Params] and [Result] return one.
 type MethodOption interface{ applyMethod(*methodOptions) }
 
 // Doc documents a service or a method. The text travels with the registration of

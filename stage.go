@@ -19,6 +19,7 @@ type stage struct {
 	logger  *slog.Logger
 	drained chan struct{}
 	clock   clock
+	full    bool // bodies are read to their end, as rights may go by method
 
 	work   combiner[*turn]
 	turns  sync.Pool      // *turn
@@ -85,7 +86,7 @@ func (p *brokerPeer) Receive(batch []transport.Message) {
 	}
 	t.events = t.events[:len(batch)]
 	for i, m := range batch {
-		t.events[i].Received(p.core, m, false)
+		t.events[i].Received(p.core, m, p.stage.full)
 	}
 	p.stage.submit(t)
 }

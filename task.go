@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,25 +57,49 @@ func (w *Worker) begin(j *majordomo.Job) *task {
 	return t
 }
 
-// run runs the handler and sends its reply.
+// run runs the handler and sends its reply, also where the handler ends its
+// goroutine (runtime.Goexit, as FailNow of a test does): then the deferred call
+// does.
 func (t *task) run() {
-	env := &t.job.Envelope
-	var body [][]byte
-	switch {
-	case env.Kind != jsonrpc.Request && env.Kind != jsonrpc.Notification:
-		body = t.runOpaque()
-	default:
-		result, err := t.invoke()
-		switch {
-		case env.Kind == jsonrpc.Notification:
-			body = emptyBody
-		case err != nil:
-			body = t.worker.failure(env.ID, err)
-		default:
-			t.reply[0] = resultFrame(env.ID, result)
-			body = t.reply[:]
+	returned := false
+	defer func() {
+		if !returned {
+			t.worker.logger.Error("handler ended its goroutine", "service", t.ctx.service, "method", t.ctx.method)
+			t.end(t.failed(&Error{Code: CodeInternal, Message: "the handler ended its goroutine"}))
 		}
+	}()
+	body := t.serve()
+	returned = true
+	t.end(body)
+}
+
+// serve runs the handler and returns the body of the reply.
+func (t *task) serve() [][]byte {
+	env := &t.job.Envelope
+	if env.Kind != jsonrpc.Request && env.Kind != jsonrpc.Notification {
+		return t.runOpaque()
 	}
+	result, err := t.invoke()
+	if err != nil {
+		return t.failed(err)
+	}
+	if env.Kind == jsonrpc.Notification {
+		return emptyBody
+	}
+	t.reply[0] = resultFrame(env.ID, result)
+	return t.reply[:]
+}
+
+// failed returns the body of the reply for an error, which only callers that wait
+// for JSON-RPC understand.
+func (t *task) failed(err error) [][]byte {
+	if !t.job.RPC() {
+		return emptyBody
+	}
+	return t.worker.failure(t.job.Envelope.ID, err)
+}
+
+func (t *task) end(body [][]byte) {
 	t.ctx.end(nil)
 	t.send(body, true)
 }
@@ -126,12 +151,12 @@ func (t *task) invoke() (json.RawMessage, error) {
 		}
 	}
 	if m.stream {
-		t.in.Part = t.part
+		t.in.Part, t.in.credit = t.part, &t.credit
 	}
 	result, err := m.invoke(t.ctx, &t.in)
 	t.in = Invocation{}
 	if err == nil {
-		err = t.worker.fits(result)
+		err = t.fits(result)
 	}
 	return result, err
 }
@@ -142,9 +167,24 @@ const defaultMaxMessage = 16 << 20
 // replyOverhead is what a reply has beside its result: header, address, envelope.
 const replyOverhead = 1024
 
-// fits refuses a result that the broker would not relay.
-func (w *Worker) fits(result json.RawMessage) error {
-	if limit := w.maxReply.Load(); int64(len(result)) > limit-replyOverhead {
+// limit takes what the broker says of the size of messages; nil where it is plain.
+func (w *Worker) limit(answer *majordomo.Registered) {
+	limit := int64(defaultMaxMessage)
+	if answer != nil && answer.MaxMessage > 0 {
+		limit = int64(answer.MaxMessage)
+	}
+	w.maxReply.Store(limit)
+}
+
+// fits refuses a result that the broker would not relay, or that would make the
+// whole reply something that no caller can read.
+func (t *task) fits(result json.RawMessage) error {
+	if t.method.unsure {
+		if err := jsonrpc.CheckValue(result); err != nil {
+			return &Error{Code: CodeInternal, Message: "the result is no JSON: " + err.Error(), cause: err}
+		}
+	}
+	if limit := t.worker.maxReply.Load(); int64(len(result)) > limit-replyOverhead {
 		return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the result has %d bytes, more than the broker takes as one message (%d)", len(result), limit)}
 	}
 	return nil
@@ -152,16 +192,25 @@ func (w *Worker) fits(result json.RawMessage) error {
 
 // part sends one value of a stream, once the reader has room for it.
 func (t *task) part(value json.RawMessage) error {
-	if err := t.worker.fits(value); err != nil {
+	if err := t.fits(value); err != nil {
 		return err
+	}
+	if !t.job.RPC() { // nobody reads, so nobody gives credit
+		return over(t.ctx)
 	}
 	if err := t.credit.take(t.ctx); err != nil {
 		return err
 	}
-	if t.job.RPC() {
-		t.send([][]byte{resultFrame(t.job.Envelope.ID, value)}, false)
-	}
+	t.send([][]byte{resultFrame(t.job.Envelope.ID, value)}, false)
 	return nil
+}
+
+// over says why ctx is over, nil where it isn't.
+func over(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
 func (t *task) send(body [][]byte, final bool) {
@@ -198,15 +247,26 @@ func resultFrame(id []byte, result json.RawMessage) []byte {
 }
 
 // failure returns the reply for an error.
-func (w *Worker) failure(id []byte, err error) [][]byte {
+func (w *Worker) failure(id []byte, err error) (body [][]byte) {
+	defer func() {
+		if v := recover(); v != nil { // of the error's own methods: it may be a nil pointer
+			w.logger.Error("error can't be written", "type", fmt.Sprintf("%T", err), "panic", v, "stack", string(debug.Stack()))
+			body = [][]byte{jsonrpc.AppendFailure(nil, id, int(CodeInternal), "the handler's error can't be written", nil)}
+		}
+	}()
 	e := w.cfg.Errors.encode(err)
-	data := e.Data
-	if e.Code.ofBroker() {
+	code, data := e.Code, e.Data
+	switch {
+	case code == CodeNotStarted:
+		code = CodeUnknown // brokers would put the request back
+	case code.ofBroker():
 		// The handler passes on what a broker said of a call of its own. This
 		// request was handed over, whatever became of that one.
 		data = handedOver
+	case jsonrpc.CheckValue(data) != nil:
+		data = nil // the code and the text still say what it is
 	}
-	return [][]byte{jsonrpc.AppendFailure(nil, id, int(e.Code), e.Message, data)}
+	return [][]byte{jsonrpc.AppendFailure(nil, id, int(code), e.Message, data)}
 }
 
 var handedOver = json.RawMessage(`{"handed_over":true}`)
@@ -214,9 +274,10 @@ var handedOver = json.RawMessage(`{"handed_over":true}`)
 // credit is how many values a stream may still send (docs/protocol.md "Cancel and
 // streams").
 type credit struct {
-	mu   sync.Mutex // guards left
+	mu   sync.Mutex // guards what follows
 	left int
-	more chan struct{} // holds a token when left may have grown
+	over error         // why no more may be sent
+	more chan struct{} // holds a token when left may have grown, or over was set
 }
 
 const defaultWindow = 32
@@ -227,14 +288,35 @@ func (c *credit) reset(window int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.left = window
+	c.left, c.over = window, nil
 	c.more = make(chan struct{}, 1)
+}
+
+// until has the stream end with ctx, which an interceptor made of the handler's.
+// It returns what ends that.
+func (c *credit) until(ctx context.Context) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	more := c.more
+	return context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.more != more {
+			return // it is another request's by now
+		}
+		c.over = context.Cause(ctx)
+		c.poke()
+	})
 }
 
 func (c *credit) add(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.left += n
+	c.poke()
+}
+
+func (c *credit) poke() {
 	select {
 	case c.more <- struct{}{}:
 	default:
@@ -245,13 +327,16 @@ func (c *credit) add(n int) {
 func (c *credit) take(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		more := c.more
-		if c.left > 0 {
+		more, err := c.more, c.over
+		if err == nil && c.left > 0 {
 			c.left--
 			c.mu.Unlock()
-			return ctx.Err()
+			return over(ctx)
 		}
 		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
 		select {
 		case <-more:
 		case <-ctx.Done():
@@ -296,9 +381,7 @@ func (p *pool) run(t *task) {
 func (p *pool) work(t *task) {
 	next := make(chan *task, 1)
 	for {
-		t.run()
-		p.active.Add(-1)
-		p.begun.Done()
+		p.serve(t)
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
@@ -311,6 +394,15 @@ func (p *pool) work(t *task) {
 			return
 		}
 	}
+}
+
+// serve runs a task. A handler may end the goroutine.
+func (p *pool) serve(t *task) {
+	defer func() {
+		p.active.Add(-1)
+		p.begun.Done()
+	}()
+	t.run()
 }
 
 // close waits for what was begun and ends the goroutines. Nothing is begun any

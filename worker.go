@@ -19,7 +19,10 @@ import (
 	"github.com/mdpmesh/mesh/transport"
 )
 
-// Speak says which protocol the brokers speak.
+// Speak says which protocol the brokers speak. With a broker that speaks plain
+// Majordomo a worker serves its first service only, one request at a time; a
+// client's cancellation doesn't reach the handler, and a key lets it repeat nothing
+// (docs/protocol.md "Foreign brokers").
 type Speak = majordomo.Speak
 
 // What brokers speak.
@@ -51,7 +54,8 @@ type WorkerConfig struct {
 	Capacity int
 	// Heartbeat holds with brokers that don't say what theirs is.
 	Heartbeat Heartbeat
-	// Redial bounds the wait between two attempts to connect.
+	// Redial bounds the wait between two attempts to connect, which begins once
+	// every broker was tried. If zero, 100 ms and 30 s.
 	Redial Backoff
 	// DialTimeout bounds one attempt to connect. If zero, 5 s.
 	DialTimeout time.Duration
@@ -86,6 +90,8 @@ type Worker struct {
 	methods map[string]*method // by full name
 	opaque  []OpaqueHandler    // by index of the service
 	names   []string
+	// ownCodec reports that the codec is the application's.
+	ownCodec bool
 
 	link     *workerLink
 	pool     pool
@@ -102,7 +108,8 @@ type Worker struct {
 // method is a handler with the interceptors of its worker around it.
 type method struct {
 	Handler
-	at     int // index of the service
+	at     int  // index of the service
+	unsure bool // the application writes its results by itself, so that they may be no JSON
 	invoke Invoker
 }
 
@@ -122,10 +129,12 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	if cfg.Heartbeat, err = cfg.Heartbeat.withDefaults("WorkerConfig.Heartbeat"); err != nil {
 		return nil, err
 	}
+	cfg.Brokers = slices.Clone(cfg.Brokers)
 	cfg.Instance = cmp.Or(cfg.Instance, randomName())
 	cfg.Capacity = cmp.Or(cfg.Capacity, 16*runtime.GOMAXPROCS(0))
 	cfg.DialTimeout = cmp.Or(cfg.DialTimeout, 5*time.Second)
-	if cfg.Codec == nil {
+	ownCodec := cfg.Codec != nil
+	if !ownCodec {
 		cfg.Codec = JSON()
 	}
 	if cfg.Context == nil {
@@ -133,11 +142,14 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, logger: orDiscard(cfg.Logger).With("worker", cfg.Instance),
-		methods: make(map[string]*method), ready: make(chan struct{}), ended: make(chan struct{}),
+		methods: make(map[string]*method), ownCodec: ownCodec, ready: make(chan struct{}), ended: make(chan struct{}),
 	}
 	reg := majordomo.Registration{Instance: cfg.Instance, Version: Version, PID: os.Getpid(), Capacity: cfg.Capacity}
 	reg.Host, _ = os.Hostname() // it is for people; a worker without one works as well
 	for i, s := range services {
+		if s == nil {
+			return nil, errors.New("mesh: NewWorker: a service is nil")
+		}
 		if err := w.add(i, s); err != nil {
 			return nil, err
 		}
@@ -165,9 +177,13 @@ func (w *Worker) add(at int, s *Service) error {
 	w.opaque = append(w.opaque, s.opaque)
 	for i := range s.handlers {
 		m := &method{Handler: s.handlers[i], at: at}
+		m.unsure = m.raw || w.ownCodec || len(w.cfg.Interceptors) > 0
 		base := func(ctx context.Context, in *Invocation) (_ json.RawMessage, err error) {
 			if in.Params, err = m.complete(in.Params); err != nil {
 				return nil, err
+			}
+			if _, own := ctx.(*handlerContext); in.credit != nil && !own {
+				defer in.credit.until(ctx)()
 			}
 			return m.Handler.invoke(ctx, w.cfg.Codec, in)
 		}
@@ -180,7 +196,8 @@ func (w *Worker) add(at int, s *Service) error {
 // Run connects to a broker and serves until ctx ends, or until [Worker.Shutdown]
 // has let what is running finish. When ctx ends the contexts of running handlers
 // are cancelled. Run returns when the last handler has: ctx's error, or nil after
-// Shutdown. It may be called once.
+// Shutdown. It may be called once; a second call, or one after Shutdown, returns
+// [ErrClosed].
 //
 // That no broker can be reached is no error: Run goes on trying.
 func (w *Worker) Run(ctx context.Context) error {
@@ -223,11 +240,16 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 	case <-w.ended:
 		return nil
 	case <-ctx.Done():
-		w.link.submit(workerWork{kind: majordomo.WorkerStop})
-		return ctx.Err()
 	}
+	select {
+	case <-w.ended:
+		return nil // that it is over counts for more than that ctx is, too
+	default:
+	}
+	w.link.submit(workerWork{kind: majordomo.WorkerStop})
+	return ctx.Err()
 }
 
 // Ready returns a channel that is closed once a broker has taken the worker's
-// registration for the first time.
+// registration for the first time. If the worker ends before, it never is.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }

@@ -190,6 +190,9 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 			a.Job.Data.(*task).cancel(a.Err) // now: later the job may be another request's
 		case majordomo.WorkerCredit:
 			a.Job.Data.(*task).credit.add(a.N)
+		case majordomo.WorkerAccepted:
+			l.worker.limit(a.Registered) // before any request of this broker's
+			t.after = append(t.after, *a)
 		default:
 			t.after = append(t.after, *a)
 		}
@@ -230,7 +233,6 @@ func (l *workerLink) do(a *majordomo.WorkerAction) {
 		broker := ""
 		if a.Registered != nil {
 			broker = a.Registered.Broker
-			w.maxReply.Store(int64(a.Registered.MaxMessage))
 		}
 		w.logger.Info("joined a broker", "addr", w.cfg.Brokers[a.Broker].Addr, "broker", broker)
 	case majordomo.WorkerNote:

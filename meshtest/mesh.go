@@ -50,8 +50,9 @@ type Config struct {
 }
 
 // Mesh is a mesh that belongs to a test. Its methods may be called from many
-// goroutines, but those that can fail the test (all that start something, and
-// Wait) only where the test may call FailNow.
+// goroutines, but those that can fail the test (all that start something, those
+// that take a name, and Wait) only where the test may call FailNow. A name that no
+// end has fails it.
 type Mesh struct {
 	t        testing.TB
 	cfg      Config

@@ -9,7 +9,8 @@ import (
 )
 
 // Schemes is a transport that leaves each address to the transport of its
-// scheme: the part before "://".
+// scheme: the part before "://". An address without a scheme, or with one that
+// has no transport here, is [ErrAddress].
 //
 //	transport.Schemes{"inproc": network, "tcp": tcp}
 type Schemes map[string]Transport

@@ -70,7 +70,7 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"transport/zmtp"},
-		may:      []string{"transport", "transport/zmtp/internal/wire", "internal/curve"},
+		may:      []string{"transport", "transport/curve", "transport/zmtp/internal/wire", "internal/curvezmq"},
 		modules:  []string{"golang.org/x/crypto", "golang.org/x/sys"},
 	},
 	{
@@ -79,7 +79,11 @@ var rules = []rule{
 		modules:  []string{everything},
 	},
 	{
-		packages: []string{"internal/curve"},
+		packages: []string{"transport/curve"},
+	},
+	{
+		packages: []string{"internal/curvezmq"},
+		may:      []string{"transport/curve"},
 		modules:  []string{"golang.org/x/crypto", "golang.org/x/sys"},             // the last is crypto's
 		std:      append([]string{"crypto/ecdh", "crypto/subtle", "io"}, pure...), // io.Reader is for the randomness that it is given
 		timeless: true,
@@ -100,12 +104,21 @@ var rules = []rule{
 		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
 	},
 	{
+		packages: []string{"keyring"},
+		may:      []string{".", "transport", "transport/curve", "internal/mdp", "internal/jsonrpc"},
+		modules:  append([]string{"github.com/BurntSushi/toml", "golang.org/x/sync"}, contractLibraries...),
+	},
+	{
 		packages: []string{"meshtest"},
 		may:      []string{".", "transport", "transport/*", "internal/mdp", "internal/jsonrpc"},
 		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
 	},
 	{
-		packages: []string{"examples/..."},
+		packages: []string{"internal/interop"}, // its tests import what they like
+		std:      []string{},
+	},
+	{
+		packages: []string{"cmd/...", "examples/..."},
 		may:      []string{everything},
 		modules:  []string{everything},
 	},

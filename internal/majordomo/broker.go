@@ -64,6 +64,7 @@ type Broker struct {
 
 	free       []*request
 	freeQueues []*callerQueue
+	single     [1][]byte // for the body of one frame that is being sent
 
 	counts Counts
 }

@@ -69,6 +69,30 @@ func brokerEach[T any](a *brokerAudit, what string, l *list[T], visit func(*T)) 
 	a.check(l.tail == prev && l.n == n, "%s: says %d, has %d", what, l.n, n)
 }
 
+// brokerEachOf is brokerEach for a roll.
+func brokerEachOf[T any](a *brokerAudit, what string, l *roll[T], at func(*T) *place[T], visit func(*T)) {
+	n := 0
+	var prev *block[T]
+	for b := l.head; b != nil; b = b.next {
+		a.check(b.in == l && b.prev == prev, "%s: blocks broken at %d", what, n)
+		live := 0
+		for i, of := range b.members {
+			if of == nil {
+				continue
+			}
+			p := at(of)
+			a.check(p.block == b && int(p.at) == i && i >= int(b.first) && i < int(b.end), "%s: member in the wrong place", what)
+			visit(of)
+			live++
+		}
+		a.check(live > 0 && live == int(b.live), "%s: block of %d says %d", what, live, b.live)
+		prev = b
+		n += live
+	}
+	a.check(l.tail == prev && l.n == n, "%s: says %d, has %d", what, l.n, n)
+	a.check(l.free == nil || l.free.members == [rollBlock]*T{} && l.free.live == 0, "%s: the free block isn't clean", what)
+}
+
 func (a *brokerAudit) window() {
 	w := &a.b.window
 	var bytes int64
@@ -142,7 +166,7 @@ func (a *brokerAudit) workers() {
 				a.check(b.services[r.service.name] == r.service, "request %d runs at a forgotten service", r.serial)
 			case stateAbandoned:
 				abandoned++
-				a.check(r.peer == nil && !r.indexed, "abandoned request %d is in its caller's books", r.serial)
+				a.check(r.peer == nil && !(r.ids != nil), "abandoned request %d is in its caller's books", r.serial)
 			default:
 				a.check(false, "request %d in a slot in state %d", r.serial, r.state)
 			}
@@ -157,7 +181,7 @@ func (a *brokerAudit) workers() {
 		for _, m := range w.members {
 			a.check(m.worker == w && m.inAll.in == &m.service.workers, "member isn't listed")
 			if w.free() {
-				a.check(m.inIdle.in == &m.service.idle, "free worker isn't listed as idle")
+				a.check(m.inIdle.linked() && m.inIdle.block.in == &m.service.idle, "free worker isn't listed as idle")
 			}
 		}
 	}
@@ -181,7 +205,7 @@ func (a *brokerAudit) services() {
 			a.check(r.service == s && r.state == stateQueued, "request %d queued in state %d", r.serial, r.state)
 			a.check(r.timer.pending(), "queued request %d without a timer", r.serial)
 			a.check(r.member == nil, "queued request %d has a worker", r.serial)
-			a.check((r.inAnswer.in == &s.answerable) == r.rpc(), "queued request %d: answerable", r.serial)
+			a.check((r.inAnswer.linked() && r.inAnswer.block.in == &s.answerable) == r.rpc(), "queued request %d: answerable", r.serial)
 			if r.rpc() {
 				answerable++
 			}
@@ -194,13 +218,14 @@ func (a *brokerAudit) services() {
 			a.check(s.queues[q.account] == q, "queue of another account")
 			a.check(q.requests.n > 0, "empty queue")
 			serial := uint64(0)
-			brokerEach(a, "queue", &q.requests, func(r *request) {
+			brokerEachOf(a, "queue", &q.requests, func(r *request) *place[request] { return &r.inQueue }, func(r *request) {
 				a.check(r.account == q.account && r.queue == q, "request %d in another's queue", r.serial)
 				a.check(r.serial > serial || r.entry != nil, "queue out of order")
 				serial = r.serial
 				visit(r)
 			})
 		})
+		brokerEachOf(a, "answerable", &s.answerable, func(r *request) *place[request] { return &r.inAnswer }, func(*request) {})
 		a.check(s.answerable.n == answerable, "%d answerable, says %d", answerable, s.answerable.n)
 		a.check(s.queued == n, "%d queued at %q, says %d", n, s.name, s.queued)
 		a.check(s.waits == waits, "%v wait at %q, says %v", waits, s.name, s.waits)
@@ -212,7 +237,7 @@ func (a *brokerAudit) services() {
 			a.check(m.service == s && w.peer.worker == w && w.peer.known.linked(), "worker of %q is gone", s.name)
 			free = free || w.free()
 		})
-		brokerEach(a, "idle", &s.idle, func(m *member) { a.check(m.inAll.in == &s.workers, "idle member isn't listed") })
+		brokerEachOf(a, "idle", &s.idle, func(m *member) *place[member] { return &m.inIdle }, func(m *member) { a.check(m.inAll.in == &s.workers, "idle member isn't listed") })
 		if n > 0 && free && !s.paused {
 			a.check(s.sweep.pending() && s.sweep.when <= tick(b.now), "%d queued at %q with a free worker", n, s.name)
 		}
@@ -238,14 +263,14 @@ func (a *brokerAudit) requests() {
 	b := a.b
 	indexed := 0
 	for r, where := range a.live {
-		a.check((r.rpc() && r.peer != nil) == r.indexed, "%s request %d: indexed %v", where, r.serial, r.indexed)
-		if r.indexed {
+		a.check((r.rpc() && r.peer != nil) == (r.ids != nil), "%s request %d: indexed %v", where, r.serial, (r.ids != nil))
+		if r.ids != nil {
 			indexed++
 			found := b.index.find(r.peer, r.env.ID)
 			a.check(found != nil && found.serial >= r.serial && string(found.env.ID) == string(r.env.ID), "request %d isn't found", r.serial)
 		}
 		if r.peer != nil {
-			a.check(r.ofPeer.in == &r.peer.requests, "request %d isn't in its caller's list", r.serial)
+			a.check(r.ofPeer.linked() && r.ofPeer.block.in == &r.peer.requests, "request %d isn't in its caller's list", r.serial)
 		}
 		if e := r.entry; e != nil && r.state != stateJoined {
 			a.check(e.run == r && b.window.entries[e.key] == e, "request %d isn't the run of its key", r.serial)
@@ -255,8 +280,8 @@ func (a *brokerAudit) requests() {
 	for _, r := range b.free {
 		where, live := a.live[r]
 		a.check(!live, "free request is %s", where)
-		a.check(r.state == stateNone && r.body == nil && r.peer == nil && r.entry == nil && !r.indexed &&
-			!r.inQueue.linked() && !r.inAnswer.linked() && !r.ofPeer.linked() && !r.joining.linked() && !r.timer.pending(), "free request isn't clean")
+		a.check(r.state == stateNone && r.body == nil && r.peer == nil && r.entry == nil && !(r.ids != nil) &&
+			!r.inQueue.linked() && !r.inFront.linked() && !r.inAnswer.linked() && !r.ofPeer.linked() && !r.joining.linked() && !r.timer.pending(), "free request isn't clean")
 	}
 }
 
@@ -266,7 +291,7 @@ func (a *brokerAudit) peers() {
 	brokerEach(a, "peers", &b.peers, func(p *Peer) {
 		a.check(!p.closed, "closed peer is known")
 		accounts[p.account]++
-		brokerEach(a, "requests of a peer", &p.requests, func(r *request) {
+		brokerEachOf(a, "requests of a peer", &p.requests, func(r *request) *place[request] { return &r.ofPeer }, func(r *request) {
 			a.check(r.peer == p && a.live[r] != "", "peer waits for request %d, which isn't there", r.serial)
 		})
 		a.check(!p.held || p.beat.pending(), "client held to liveness without a timer")
@@ -326,11 +351,11 @@ func (a *brokerAudit) timers() {
 	for level := range w.slots {
 		for slot := range w.slots[level] {
 			l := &w.slots[level][slot]
-			brokerEach(a, "wheel", l, visit)
+			brokerEachOf(a, "wheel", l, func(t *timer) *place[timer] { return &t.place }, visit)
 			a.check(w.occupied[level]&(1<<slot) != 0 == (l.n > 0), "wheel: occupied bit of %d/%d", level, slot)
 		}
 	}
-	brokerEach(a, "wheel.due", &w.due, visit)
+	brokerEachOf(a, "wheel.due", &w.due, func(t *timer) *place[timer] { return &t.place }, visit)
 	a.check(w.n == n, "wheel says %d, has %d", w.n, n)
 	at, ok := w.wake()
 	a.check(ok == (n > 0), "wheel wakes %v with %d timers", ok, n)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
 // brokerLoop is a broker with workers and callers of one service, and the messages
@@ -19,21 +17,28 @@ type brokerLoop struct {
 	b       *Broker
 	now     time.Time
 	event   Event
-	callers []*Peer
+	callers []*brokerLoopCaller
 	random  *rand.Rand
 
-	chunk   []brokerLoopMessage
-	id      int64
-	address []byte // of what a worker was handed last
-	worker  *Peer  // that worker
-	final   [5][]byte
+	// The memory of messages is used again early, while they are queued: it isn't
+	// what is measured, and nobody reads them again.
+	messages [4096]brokerLoopMessage
+	sent     int
+	address  []byte // of what a worker was handed last
+	worker   *Peer  // that worker
+	final    [5][]byte
 }
 
-// brokerLoopMessage is a request as it comes from a caller. Each has memory of its
-// own, as transports read them.
+// brokerLoopMessage is a request as it comes from a caller.
 type brokerLoopMessage struct {
 	frames [4][]byte
 	body   [160]byte
+}
+
+// brokerLoopCaller is a caller, which counts its ids up.
+type brokerLoopCaller struct {
+	peer *Peer
+	id   int64
 }
 
 func newBrokerLoop(tb testing.TB, cfg Config, callers int) *brokerLoop {
@@ -48,44 +53,39 @@ func newBrokerLoop(tb testing.TB, cfg Config, callers int) *brokerLoop {
 	l := &brokerLoop{b: b, now: now, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // nothing secret: the same order each time
 	l.final = [5][]byte{[]byte("MDPW02"), {4}, nil, {}, []byte(`{"jsonrpc":"2.0","id":1,"result":{"cup":"black","sugar":2}}`)}
 	for i := range callers {
-		l.callers = append(l.callers, NewPeer(Identity{Addr: "caller " + strconv.Itoa(i)}, nil))
+		l.callers = append(l.callers, &brokerLoopCaller{peer: NewPeer(Identity{Addr: "caller " + strconv.Itoa(i)}, nil)})
 	}
 	return l
 }
 
 // step takes a message to the broker, and notes what a worker was handed.
-func (l *brokerLoop) step(p *Peer, frames [][]byte) []Action {
+func (l *brokerLoop) step(p *Peer, frames [][]byte) {
 	l.now = l.now.Add(time.Microsecond)
 	l.event.Received(p, frames, false)
-	actions := l.b.Step(l.now, &l.event)
-	for i := range actions {
-		if a := &actions[i]; a.Kind == Send && len(a.Message) == 5 { // only a request for a worker has five frames
+	for _, a := range l.b.Step(l.now, &l.event) {
+		if len(a.Message) == 5 { // a REQUEST; nothing else that is sent has so many frames
 			l.worker, l.address = a.Peer, a.Message[2]
 		}
 	}
-	return actions
 }
 
 // join makes a new peer a worker with one slot.
-func (l *brokerLoop) join() *Peer {
+func (l *brokerLoop) join() {
 	p := NewPeer(Identity{Addr: "worker"}, nil)
 	l.step(p, [][]byte{[]byte("MDPW02"), {1}, []byte("tea")})
-	return p
 }
 
 // ask sends a request of a caller that is drawn.
 func (l *brokerLoop) ask() {
-	if len(l.chunk) == 0 {
-		l.chunk = make([]brokerLoopMessage, 64)
-	}
-	m := &l.chunk[0]
-	l.chunk = l.chunk[1:]
-	l.id++
+	c := l.callers[l.random.IntN(len(l.callers))]
+	c.id++
+	m := &l.messages[l.sent%len(l.messages)]
+	l.sent++
 	body := append(m.body[:0], `{"jsonrpc":"2.0","id":`...)
-	body = strconv.AppendInt(body, l.id, 10)
+	body = strconv.AppendInt(body, c.id, 10)
 	body = append(body, `,"method":"tea.brew","meta":{"timeout_ms":30000000},"params":{"kind":"black","sugar":2,"note":"hot"}}`...)
 	m.frames = [4][]byte{brokerLoopHeader, brokerLoopRequest, brokerLoopService, body}
-	l.step(l.callers[l.random.IntN(len(l.callers))], m.frames[:])
+	l.step(c.peer, m.frames[:])
 }
 
 var (
@@ -100,6 +100,21 @@ func (l *brokerLoop) reply() { l.replyOf(l.worker, l.address) }
 func (l *brokerLoop) replyOf(worker *Peer, address []byte) {
 	l.final[2] = address
 	l.step(worker, l.final[:])
+}
+
+// settleHeap leaves the heap with room that was in use before, so that nothing of
+// what is measured is the heap's growth.
+func settleHeap() {
+	var room [][]byte
+	for range 1024 {
+		page := make([]byte, 512<<10)
+		for i := 0; i < len(page); i += 4096 {
+			page[i] = 1
+		}
+		room = append(room, page)
+	}
+	runtime.KeepAlive(room)
+	runtime.GC()
 }
 
 // BenchmarkIdleWorkers measures a request and its reply: two messages through the
@@ -127,8 +142,7 @@ func BenchmarkIdleWorkers(b *testing.B) {
 				l.replyOf(all[i].worker, all[i].address)
 			}
 			require.Zero(b, l.b.running)
-			all = nil
-			runtime.GC()
+			settleHeap()
 			b.ReportAllocs()
 			for b.Loop() {
 				l.ask()
@@ -142,7 +156,7 @@ func BenchmarkIdleWorkers(b *testing.B) {
 // BenchmarkQueued measures a request that is put behind others, and the reply for
 // which the oldest of another caller is handed over, where few and many are queued.
 func BenchmarkQueued(b *testing.B) {
-	const callers = 1000
+	const callers = 100
 	for _, queued := range []int{10, 1_000_000} {
 		b.Run(strconv.Itoa(queued), func(b *testing.B) {
 			l := newBrokerLoop(b, Config{}, callers)
@@ -154,7 +168,7 @@ func BenchmarkQueued(b *testing.B) {
 				l.ask()
 				l.reply()
 			}
-			runtime.GC()
+			settleHeap()
 			b.ReportAllocs()
 			for b.Loop() {
 				l.ask()
@@ -164,5 +178,3 @@ func BenchmarkQueued(b *testing.B) {
 		})
 	}
 }
-
-var _ = mdp.V02

@@ -50,6 +50,7 @@ func (b *Broker) permitted(p *Peer, r *request) bool {
 		if !r.env.Complete && len(r.body) == 1 {
 			// What stands behind the head may make it mean another method.
 			jsonrpc.Scan(r.body[0], &r.env)
+			r.read()
 		}
 		if r.env.Kind != jsonrpc.Request && r.env.Kind != jsonrpc.Notification {
 			return false
@@ -239,14 +240,20 @@ func (b *Broker) handOver(r *request, m *member) {
 	r.address = b.address(r, m, sl.generation)
 	if m.inIdle.linked() {
 		if w.used < w.capacity {
-			m.inIdle.moveToBack()
+			m.inIdle.unlink()
+			m.service.idle.pushBack(&m.inIdle, m)
 		} else {
 			m.inIdle.unlink()
 		}
 	}
 	b.arm(r)
 	b.observeRequest(r, Dispatched, detail{})
-	b.send(w.peer, &mdp.Command{Version: w.version, Kind: mdp.WorkerRequest, Address: r.address, Body: r.body})
+	body := r.body
+	if r.single != nil {
+		b.single[0] = r.single
+		body = b.single[:]
+	}
+	b.send(w.peer, &mdp.Command{Version: w.version, Kind: mdp.WorkerRequest, Address: r.address, Body: body})
 }
 
 // address makes the address frame (docs/protocol.md "The address frame").

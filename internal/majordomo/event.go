@@ -21,18 +21,20 @@ type Peer struct {
 	// Data belongs to the driver.
 	Data any
 
-	id       Identity
-	serial   uint64
-	known    node[Peer] // in Broker.peers, once it said something valid
-	closed   bool       // gone, or told to go
-	account  *account
-	requests list[request] // whose outcome it waits for
+	closed   bool // gone, or told to go
+	held     bool // a client that is held to liveness: it sent mmi.ping
 	worker   *worker
+	heard    time.Duration
+	sent     time.Duration
+	known    node[Peer] // in Broker.peers, once it said something valid
+	account  *account
+	requests roll[request] // whose outcome it waits for
 
-	held      bool // a client that is held to liveness: it sent mmi.ping
+	firstWorker worker // worker, most times: beside the rest it costs one miss of the caches less
+
+	id        Identity
+	serial    uint64
 	since     time.Duration
-	heard     time.Duration
-	sent      time.Duration
 	beat      timer
 	invalid   uint64
 	noteAfter time.Duration

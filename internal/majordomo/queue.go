@@ -36,7 +36,7 @@ func (l *load) remove(r *request) {
 // out.
 type callerQueue struct {
 	account  *account
-	requests list[request]
+	requests roll[request]
 	active   node[callerQueue]
 }
 
@@ -47,13 +47,13 @@ type service struct {
 	paused bool
 
 	workers list[member]
-	idle    list[member] // may hold members whose worker has no free slot; they drop out when met
+	idle    roll[member] // may hold members whose worker has no free slot; they drop out when met
 
 	front      list[request] // to be served first: they were handed over before
 	active     list[callerQueue]
 	queues     map[*account]*callerQueue
 	queued     int           // in front and in queues
-	answerable list[request] // those of them that can be told that nobody serves them
+	answerable roll[request] // those of them that can be told that nobody serves them
 	waits      load
 	running    int // handed over and not settled
 
@@ -124,7 +124,7 @@ func (b *Broker) enqueueFront(r *request) {
 	for n := 0; n < most && at != nil && at.of.serial < r.serial; n++ {
 		at = at.next
 	}
-	front.insert(&r.inQueue, r, at)
+	front.insert(&r.inFront, r, at)
 	b.enqueued(r)
 }
 
@@ -145,9 +145,11 @@ func (b *Broker) enqueued(r *request) {
 // unqueue takes r out of whichever queue it is in.
 func (b *Broker) unqueue(r *request) {
 	s := r.service
-	r.inQueue.unlink()
 	r.inAnswer.unlink()
-	if q := r.queue; q != nil {
+	if q := r.queue; q == nil {
+		r.inFront.unlink()
+	} else {
+		r.inQueue.unlink()
 		r.queue = nil
 		if q.requests.n == 0 {
 			q.active.unlink()

@@ -75,8 +75,8 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	w := p.worker
 	switch {
 	case w == nil:
-		w = &worker{peer: p, version: mdp.V02, registered: true}
-		p.worker = w
+		w = newWorker(p, mdp.V02)
+		w.registered = true
 		b.wheel.set(&p.beat, b.now+b.cfg.expiry())
 	case !w.registered:
 		return nil, &failure{code: jsonrpc.CodeInvalidRequest, text: "the worker said READY before it registered"}
@@ -86,7 +86,7 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	w.held = false
 	refused := b.offer(w, reg.Services)
 	reg.Services = nil
-	w.info = reg
+	w.info = &reg
 	b.workerFree(w)
 	return &Registered{
 		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version,

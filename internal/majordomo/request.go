@@ -1,7 +1,6 @@
 package majordomo
 
 import (
-	"hash/maphash"
 	"math"
 	"time"
 
@@ -29,51 +28,55 @@ const (
 //	 │       └► settled:        └► settled: expired, cancelled, caller gone
 //	 │          expired, …             └─► abandoned ─► free: FINAL, loss, busy limit
 //	 └► joined ─► settled with the run that it joined
+//
+// A request that was queued behind many others is out of the processor's caches
+// when its turn comes, so what handing it over and its reply need stands together
+// at the front, and what only its arrival and observers need behind.
 type request struct {
-	serial uint64
-	linked uint64
-	state  requestState
-
-	peer     *Peer // whom the outcome is told; nil: nobody
-	caller   Identity
+	queue    *callerQueue   // nil where it is in service.front
+	inQueue  place[request] // in queue.requests
+	inAnswer place[request] // in service.answerable
+	ofPeer   place[request]
+	service  *service
 	account  *account
+	peer     *Peer // whom the outcome is told; nil: nobody
+	state    requestState
+	isRPC    bool
+	isRepeat bool  // has a key and isn't its client's first attempt
+	idSlot   uint8 // in ids
+	size     int
+	deadline time.Duration // never, where it has none of its own
+	timer    timer
+	single   []byte // the only frame of body, if there is one only
+
+	member   *member
+	methods  map[string]*MethodDoc // the member's, when it was handed over
+	address  []byte
+	slot     int
+	attempts int // how often it was handed over
+	handed   time.Duration
+	since    time.Duration // when it was queued last
+	relayed  int           // PARTIALs
+	entry    *entry        // of its key: as the run, or as one that joined it
+	kept     [][]byte
 	version  mdp.Version
 	envelope [][]byte
 	name     []byte // the frame that named the service
-	service  *service
-	body     [][]byte
-	env      jsonrpc.Envelope
-	size     int
-	since    time.Duration // when it was queued last
 
-	deadline time.Duration // never, where it has none of its own
-	timer    timer
+	ids   *idGroup // where the index has it; nil: nowhere
+	older *request // with the same id
+	newer *request
 
-	attempts int // how often it was handed over
-	handed   time.Duration
-	until    time.Duration // abandoned: when its slot is taken from it
-	member   *member
-	methods  map[string]*MethodDoc // the member's, when it was handed over
-	slot     int
-	address  []byte
-
-	relayed   int // PARTIALs
-	uncredit  int // PARTIALs relayed to a plain client since credit was last given for it
-	kept      [][]byte
+	serial    uint64
+	linked    uint64
+	caller    Identity
+	body      [][]byte
+	env       jsonrpc.Envelope
+	until     time.Duration // abandoned: when its slot is taken from it
+	uncredit  int           // PARTIALs relayed to a plain client since credit was last given for it
 	keptBytes int
-
-	entry *entry // of its key: as the run, or as one that joined it
-
-	inQueue  node[request]
-	queue    *callerQueue
-	inAnswer node[request] // in service.answerable
-	ofPeer   node[request]
-	joining  node[request]
-
-	hash    uint64
-	older   *request // in the index's bucket
-	newer   *request
-	indexed bool
+	joining   node[request]
+	inFront   node[request] // in service.front
 }
 
 // never is the deadline of a request that has none.
@@ -81,7 +84,13 @@ const never = time.Duration(math.MaxInt64)
 
 // rpc says that the request is JSON-RPC with an id, so that its caller can be
 // told of an error.
-func (r *request) rpc() bool { return r.env.Kind == jsonrpc.Request }
+func (r *request) rpc() bool { return r.isRPC }
+
+// read notes what the envelope says that is asked for often.
+func (r *request) read() {
+	r.isRPC = r.env.Kind == jsonrpc.Request
+	r.isRepeat = len(r.env.Meta.Key) > 0 && r.env.Meta.Attempt > 1 && r.isRPC
+}
 
 // keyed says that the window has a say in r. Streams aren't kept
 // (docs/protocol.md "Repeats").
@@ -95,7 +104,7 @@ func (r *request) unsure() bool {
 	if r.entry != nil {
 		return r.entry.unsure
 	}
-	return len(r.env.Meta.Key) > 0 && r.env.Meta.Attempt > 1 && r.rpc() && r.linked == 0
+	return r.isRepeat && r.linked == 0
 }
 
 // handedOver says whether a worker was given r, or the run that it joined.
@@ -120,7 +129,11 @@ func (b *Broker) newRequest(p *Peer, ev *Event) *request {
 	r.peer, r.account, r.caller = p, p.account, p.id
 	c := &ev.Command
 	r.version, r.envelope, r.name, r.body = c.Version, c.Envelope, c.Service, c.Body
+	if len(r.body) == 1 {
+		r.single = r.body[0]
+	}
 	r.env = ev.Envelope
+	r.read()
 	r.size = ev.Size
 	r.deadline = never
 	if t := r.env.Meta.TimeoutMS; t >= 0 && r.env.Meta.Present {
@@ -145,100 +158,3 @@ func (b *Broker) recycle(r *request) {
 }
 
 const maxFree = 4096
-
-// requestIndex finds the requests that wait for an outcome by connection and
-// JSON-RPC id. It is a hash table that grows by a bucket at a time (linear
-// hashing), so that no step pays for all that is in it, and whose chains are
-// linked both ways, because a client may give all its requests the same id.
-type requestIndex struct {
-	seed    maphash.Seed // its value shows nowhere: it only spreads the chains
-	buckets []*request   // each the newest of its chain
-	round   uint64       // a power of two: how many buckets this round of growth began with
-	n       int
-}
-
-func newRequestIndex() requestIndex {
-	const first = 64
-	return requestIndex{seed: maphash.MakeSeed(), buckets: make([]*request, first), round: first}
-}
-
-func (x *requestIndex) hash(p *Peer, id []byte) uint64 {
-	return maphash.Bytes(x.seed, id) ^ p.serial*0x9e3779b97f4a7c15
-}
-
-// bucket returns where the chain of a hash begins.
-func (x *requestIndex) bucket(hash uint64) **request {
-	i := hash & (2*x.round - 1)
-	if i >= uint64(len(x.buckets)) {
-		i -= x.round // not split yet
-	}
-	return &x.buckets[i]
-}
-
-func (x *requestIndex) add(r *request) {
-	if x.n >= len(x.buckets) {
-		x.grow()
-	}
-	r.hash = x.hash(r.peer, r.env.ID)
-	at := x.bucket(r.hash)
-	r.older, r.newer = *at, nil
-	if r.older != nil {
-		r.older.newer = r
-	}
-	*at = r
-	r.indexed = true
-	x.n++
-}
-
-// grow splits the next bucket of this round in two. Both keep their order, so
-// that what find returns doesn't depend on the seed.
-func (x *requestIndex) grow() {
-	split := uint64(len(x.buckets)) - x.round
-	r := x.buckets[split]
-	x.buckets[split] = nil
-	x.buckets = append(x.buckets, nil)
-	var last [2]*request
-	for r != nil {
-		older, half := r.older, 0
-		if r.hash&x.round != 0 {
-			half = 1
-		}
-		if r.newer = last[half]; r.newer != nil {
-			r.newer.older = r
-		} else {
-			x.buckets[split+uint64(half)*x.round] = r
-		}
-		r.older, last[half] = nil, r
-		r = older
-	}
-	if uint64(len(x.buckets)) == 2*x.round {
-		x.round *= 2
-	}
-}
-
-func (x *requestIndex) remove(r *request) {
-	if !r.indexed {
-		return
-	}
-	if r.newer != nil {
-		r.newer.older = r.older
-	} else {
-		*x.bucket(r.hash) = r.older
-	}
-	if r.older != nil {
-		r.older.newer = r.newer
-	}
-	r.older, r.newer, r.indexed = nil, nil, false
-	x.n--
-}
-
-// find returns the newest request of p with that id, or nil.
-func (x *requestIndex) find(p *Peer, id []byte) *request {
-	h := x.hash(p, id)
-	for r := *x.bucket(h); r != nil; r = r.older {
-		if r.hash == h && r.peer == p && string(r.env.ID) == string(id) {
-			return r
-		}
-	}
-	return nil
-}

@@ -197,7 +197,7 @@ func (b *Broker) abandon(r *request, cancel bool) {
 	if cancel && (r.entry == nil || r.entry.joined.n == 0) {
 		b.tellCancel(r)
 	}
-	r.body, r.kept = nil, nil // whatever happens, it won't be handed over again
+	r.body, r.single, r.kept = nil, nil, nil // whatever happens, it won't be handed over again
 	// However late it was abandoned, its worker gets the time to say so.
 	r.until = max(r.handed+r.service.config.BusyLimit, b.now+b.cfg.expiry())
 	b.arm(r)

@@ -126,9 +126,12 @@ func (b *Broker) Snapshot() *Snapshot {
 func (b *Broker) workerStatus(w *worker) WorkerStatus {
 	p := w.peer
 	status := WorkerStatus{
-		Instance: w.instance, Name: p.id.Name, Addr: p.id.Addr, Host: w.info.Host, PID: w.info.PID, Version: w.info.Version,
+		Instance: w.instance, Name: p.id.Name, Addr: p.id.Addr,
 		Protocol: w.version.String(), Services: []string{}, Capacity: w.capacity, Running: w.used,
 		Since: b.now - p.since, Silent: b.now - p.heard,
+	}
+	if info := w.info; info != nil {
+		status.Host, status.PID, status.Version = info.Host, info.PID, info.Version
 	}
 	for _, m := range w.members {
 		status.Services = append(status.Services, m.service.name)

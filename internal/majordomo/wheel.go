@@ -22,14 +22,14 @@ const (
 type wheel struct {
 	elapsed  int64 // the tick up to which timers have fired
 	occupied [wheelLevels]uint64
-	slots    [wheelLevels][wheelSlots]list[timer]
-	due      list[timer]
+	slots    [wheelLevels][wheelSlots]roll[timer]
+	due      roll[timer]
 	n        int
 }
 
 // timer is embedded in what it wakes; kind and owner say what that is.
 type timer struct {
-	place node[timer]
+	place place[timer]
 	when  int64
 	level uint8
 	slot  uint8

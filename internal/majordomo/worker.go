@@ -16,29 +16,60 @@ import (
 //	unknown ─► READY ──────────────────────► serving ─► draining ─► gone
 //	   └─► mmi.register ─► registered ─► READY ─┘  ▲          │
 //	                                               └── mmi.register (capacity > 0)
+//
+// Most workers of many have one service and one slot, and are out of the
+// processor's caches when their turn comes: what they need then stands together.
 type worker struct {
 	peer       *Peer
 	version    mdp.Version
 	registered bool
 	ready      bool
+	held       bool // answered "not started": nothing until its next FINAL or registration
+	beatsBusy  bool // sent a heartbeat while it was busy: it needn't be given the busy limit
 	cancels    bool // knows rpc.cancel
 	credits    bool // knows rpc.credit
 
-	instance string
-	info     Registration // without its services
-	members  []*member
-	turn     int // which member's queue is looked at first
-
-	capacity int
-	used     int
-	held     bool // answered "not started": nothing until its next FINAL or registration
-	slots    []slot
-	unused   []int // slots to use next
-
+	capacity  int
+	used      int
 	busySince time.Duration
-	beatsBusy bool // sent a heartbeat while it was busy: it needn't be given the busy limit
 	strays    int
 	finals    uint64
+	slots     []slot
+	unused    []int // slots to use next
+	members   []*member
+	turn      int // which member's queue is looked at first
+
+	firstSlot    [1]slot
+	firstUnused  [1]int
+	firstMember  member
+	firstMembers [1]*member
+
+	instance string
+	info     *Registration // without its services; nil where it didn't register
+}
+
+// newWorker makes p a worker.
+func newWorker(p *Peer, v mdp.Version) *worker {
+	w := &p.firstWorker
+	if w.peer != nil {
+		w = new(worker) // what refers to the first may still be about
+	}
+	w.peer, w.version = p, v
+	p.worker = w
+	w.slots, w.unused = w.firstSlot[:0], w.firstUnused[:0]
+	return w
+}
+
+// newMember adds a member to w.
+func (w *worker) newMember() *member {
+	m := &w.firstMember
+	if m.worker != nil {
+		m = new(member)
+	} else {
+		w.members = w.firstMembers[:0]
+	}
+	w.members = append(w.members, m)
+	return m
 }
 
 // slot holds one request at a worker, or none. A request's token is the slot's
@@ -60,7 +91,7 @@ type member struct {
 	index   uint16 // in the registration
 	methods map[string]*MethodDoc
 	inAll   node[member]
-	inIdle  node[member]
+	inIdle  place[member]
 }
 
 // free says whether w can be handed a request.
@@ -99,8 +130,8 @@ func (b *Broker) ready(p *Peer, c *mdp.Command) {
 		b.unexpected(p, c.Version, "READY refused: too many services")
 		return
 	}
-	w := &worker{peer: p, version: c.Version, capacity: 1, ready: true}
-	p.worker = w
+	w := newWorker(p, c.Version)
+	w.capacity, w.ready = 1, true
 	b.enlist(w, s, 0, nil)
 	b.joined(w)
 }
@@ -123,8 +154,8 @@ func (b *Broker) refuses(p *Peer, name []byte) *Refusal {
 
 // enlist makes w a worker of s.
 func (b *Broker) enlist(w *worker, s *service, index uint16, methods map[string]*MethodDoc) {
-	m := &member{worker: w, service: s, index: index, methods: methods}
-	w.members = append(w.members, m)
+	m := w.newMember()
+	m.worker, m.service, m.index, m.methods = w, s, index, methods
 	s.isVacant.unlink()
 	s.workers.pushBack(&m.inAll, m)
 	if !s.known {

@@ -41,7 +41,8 @@ func New(cfg Config) *Network {
 }
 
 // Listen takes an address of the form "inproc://name". The name "*" picks a free
-// one, which the listener's Addr tells.
+// one, which the listener's Addr tells. Any other form, and a name that is taken,
+// is [transport.ErrAddress].
 func (n *Network) Listen(ctx context.Context, addr string) (transport.Listener, error) {
 	l, err := n.listen(ctx, addr)
 	if err != nil {
@@ -52,7 +53,9 @@ func (n *Network) Listen(ctx context.Context, addr string) (transport.Listener, 
 
 // Dial connects to a listener of this Network. The connection can be used at
 // once, whether or not the listener's Serve has accepted it. An Endpoint with a
-// ServerKey is refused as a bad address, since nothing here could check it.
+// ServerKey is refused as a bad address, since nothing here could check it. Where
+// nobody listens, or too many connections wait to be accepted, the error is
+// [transport.ErrRefused].
 func (n *Network) Dial(ctx context.Context, to transport.Endpoint) (transport.Conn, error) {
 	return n.dialAs(ctx, to, "")
 }

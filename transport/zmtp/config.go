@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/mdpmesh/mesh/internal/curve"
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/curve"
 )
 
 // The defaults of a [Config].
@@ -27,12 +27,6 @@ const (
 // frameOverhead is what a frame holds beside its bytes: its slice header.
 const frameOverhead = 24
 
-// KeyPair is the two keys of one end.
-type KeyPair struct {
-	Public curve.Key
-	Secret curve.SecretKey
-}
-
 // Config says how a [Transport] works. The zero value speaks the NULL mechanism,
 // which protects nothing, with useful limits.
 type Config struct {
@@ -40,7 +34,7 @@ type Config struct {
 	// no peers but those whose key Authenticate knows, and Dial wants every
 	// endpoint to have the broker's ServerKey; nothing is sent in clear. If nil,
 	// the mechanism is NULL.
-	Keys *KeyPair
+	Keys *curve.KeyPair
 	// Authenticate says who has a public key, by the name that Identity has and
 	// that rights go by, and whether it may connect at all. It is called by many
 	// goroutines at a time and should answer from memory. If nil, listeners with
@@ -127,6 +121,11 @@ func (c Config) validate() error {
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("zmtp: Config.%s is negative", limit.field)
+		}
+	}
+	if c.Keys != nil {
+		if err := c.Keys.Check(); err != nil {
+			return fmt.Errorf("zmtp: Config.Keys: %w", err)
 		}
 	}
 	return nil

@@ -11,20 +11,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/mdpmesh/mesh/internal/curve"
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/curve"
 	"github.com/mdpmesh/mesh/transport/transporttest"
 )
 
-func newKeys(t testing.TB) *KeyPair {
+func newKeys(t testing.TB) *curve.KeyPair {
 	t.Helper()
-	public, secret, err := curve.GenerateKeyPair(rand.Reader)
+	pair, err := curve.Generate(rand.Reader)
 	require.NoError(t, err)
-	return &KeyPair{public, secret}
+	return &pair
 }
 
 // allow lets one key in, by a name.
-func allow(keys *KeyPair, name string) func(curve.Key) (string, bool) {
+func allow(keys *curve.KeyPair, name string) func(curve.Key) (string, bool) {
 	return func(k curve.Key) (string, bool) { return name, k == keys.Public }
 }
 
@@ -155,7 +155,7 @@ func TestCurveHides(t *testing.T) {
 
 // recorded returns what a client said that got through the handshake and sent one
 // message.
-func recorded(t *testing.T, e *echoing, client, server *KeyPair) []byte {
+func recorded(t *testing.T, e *echoing, client, server *curve.KeyPair) []byte {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -5,20 +5,21 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mdpmesh/mesh/internal/curve"
+	"github.com/mdpmesh/mesh/internal/curvezmq"
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/curve"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
 // secrecy encrypts what a connection carries (RFC 26, The MESSAGE Command). Each
 // frame, a command's too, goes in a frame of its own.
-type secrecy struct{ session *curve.Session }
+type secrecy struct{ session *curvezmq.Session }
 
 // message adds the frames of m, encrypted.
 func (s *secrecy) message(o *out, m transport.Message) error {
 	last := len(m) - 1
 	for i, frame := range m {
-		flags := curve.More
+		flags := curvezmq.More
 		if i == last {
 			flags = 0
 		}
@@ -30,25 +31,25 @@ func (s *secrecy) message(o *out, m transport.Message) error {
 }
 
 func (s *secrecy) frame(o *out, flags byte, frame []byte) (err error) {
-	o.scratch = wire.AppendHeader(o.scratch, 0, curve.SealedSize(len(frame)))
+	o.scratch = wire.AppendHeader(o.scratch, 0, curvezmq.SealedSize(len(frame)))
 	o.scratch, err = s.session.Seal(o.scratch, flags, frame)
 	return err
 }
 
 // command adds a command, encrypted.
-func (s *secrecy) command(o *out, body []byte) error { return s.frame(o, curve.Command, body) }
+func (s *secrecy) command(o *out, body []byte) error { return s.frame(o, curvezmq.Command, body) }
 
 // overhead is how much longer a frame is that is encrypted.
 func (s *secrecy) overhead() int {
 	if s == nil {
 		return 0
 	}
-	return curve.SealedSize(0)
+	return curvezmq.SealedSize(0)
 }
 
 // unseal takes the body of a frame that is encrypted.
 func (r *reader) unseal(body []byte) error {
-	size := curve.OpenedSize(len(body)) + 1
+	size := curvezmq.OpenedSize(len(body)) + 1
 	if size < 1 {
 		return fmt.Errorf("%w: a frame that isn't encrypted", ErrProtocol)
 	}
@@ -59,11 +60,11 @@ func (r *reader) unseal(body []byte) error {
 	if err != nil {
 		return protocolError(err)
 	}
-	if flags&curve.Command != 0 {
+	if flags&curvezmq.Command != 0 {
 		return r.plainCommand(payload)
 	}
 	r.plain = r.plain[:len(r.plain)+size] // the payload is there
-	return r.add(payload[:len(payload):len(payload)], flags&curve.More != 0)
+	return r.add(payload[:len(payload):len(payload)], flags&curvezmq.More != 0)
 }
 
 // plainChunk is how much memory decrypted frames are cut from at a time.
@@ -89,8 +90,8 @@ func (c *Config) mechanism(to transport.Endpoint) (wire.Mechanism, curve.Key, er
 }
 
 // curveClient is the client's half of the handshake of CURVE.
-func (h *handshake) curveClient(server curve.Key, keys *KeyPair, own wire.SocketType) error {
-	c, err := curve.NewClient(server, keys.Public, keys.Secret, rand.Reader)
+func (h *handshake) curveClient(server curve.Key, keys *curve.KeyPair, own wire.SocketType) error {
+	c, err := curvezmq.NewClient(server, keys.Public, keys.Secret, rand.Reader)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (h *handshake) curveClient(server curve.Key, keys *KeyPair, own wire.Socket
 
 // curveError returns what an error of the handshake means for who dialled.
 func curveError(err error) error {
-	var refused *curve.RefusedError
+	var refused *curvezmq.RefusedError
 	if errors.As(err, &refused) {
 		reason := refused.Reason
 		if reason == unknownKey {
@@ -147,8 +148,8 @@ var ErrKey = errors.New("zmtp: unknown key")
 
 // curveServer is the server's half. It returns the authenticated name of the
 // client. Nobody is let in by default (fail closed).
-func (h *handshake) curveServer(keys *KeyPair, authenticate func(curve.Key) (string, bool), own wire.SocketType) (name string, err error) {
-	s, err := curve.NewServer(keys.Public, keys.Secret, rand.Reader)
+func (h *handshake) curveServer(keys *curve.KeyPair, authenticate func(curve.Key) (string, bool), own wire.SocketType) (name string, err error) {
+	s, err := curvezmq.NewServer(keys.Public, keys.Secret, rand.Reader)
 	if err != nil {
 		return "", err
 	}
@@ -192,7 +193,7 @@ func (h *handshake) curveServer(keys *KeyPair, authenticate func(curve.Key) (str
 }
 
 // encrypt makes everything that follows encrypted.
-func (k *link) encrypt(session *curve.Session) {
+func (k *link) encrypt(session *curvezmq.Session) {
 	s := &secrecy{session}
 	k.secrecy, k.in.secrecy = s, s
 }

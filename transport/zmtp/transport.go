@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mdpmesh/mesh/internal/curve"
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/curve"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 

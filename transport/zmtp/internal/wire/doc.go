@@ -13,7 +13,7 @@
 //
 // It knows no state: whether a command is expected is for the connection to say,
 // and so is what becomes of an unknown one. The mechanism CURVE has its commands
-// in internal/curve; here are its framing and its metadata.
+// in internal/curvezmq; here are its framing and its metadata.
 //
 // Everything is pure: no goroutines, no clock, no I/O. Parsing copies nothing, so
 // results share memory with their input, and neither the parse nor the append
