@@ -69,6 +69,11 @@ var rules = []rule{
 		timeless: true,
 	},
 	{
+		packages: []string{"transport/zmq"},
+		may:      []string{"transport", "transport/curve"},
+		modules:  []string{"github.com/pebbe/zmq4", "golang.org/x/sys"},
+	},
+	{
 		packages: []string{"transport/zmtp"},
 		may:      []string{"transport", "transport/curve", "transport/zmtp/internal/wire", "internal/curvezmq"},
 		modules:  []string{"golang.org/x/crypto", "golang.org/x/sys"},

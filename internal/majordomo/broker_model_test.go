@@ -70,9 +70,10 @@ type modelPeer struct {
 	serials map[string]*modelRequest // JSON-RPC id to the request that waits
 	answers int                      // management replies that are due
 
-	pinged bool
-	heard  time.Time
-	worker *modelWorker
+	pinged  bool
+	heard   time.Time
+	refused bool // its registration was refused as a whole
+	worker  *modelWorker
 }
 
 func (p *modelPeer) account() string {

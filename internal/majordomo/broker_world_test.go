@@ -300,7 +300,7 @@ func (w *brokerWorld) opWorker() error {
 // join has p say READY as a plain worker.
 func (w *brokerWorld) join(p *modelPeer, v mdp.Version, service string) error {
 	w.trace("  peer %d is a plain worker of %s, %v", p.n, service, v)
-	if w.m.drained {
+	if w.m.drained || p.refused {
 		w.m.cause.loseOK[p] = true
 	} else {
 		p.worker = &modelWorker{
@@ -325,7 +325,7 @@ func (w *brokerWorld) register(p *modelPeer, capacity int) error {
 		reg.Services = append(reg.Services, ServiceDoc{Name: name, Methods: []MethodDoc{{Name: "run"}, again}})
 	}
 	w.trace("  peer %d registers %+v", p.n, reg)
-	if !w.m.draining || capacity == 0 {
+	if p.refused = w.m.draining && capacity > 0 && p.worker == nil; !w.m.draining || capacity == 0 {
 		worker := p.worker
 		if worker == nil {
 			worker = &modelWorker{

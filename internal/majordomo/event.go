@@ -22,6 +22,7 @@ type Peer struct {
 	Data any
 
 	closed   bool // gone, or told to go
+	refused  bool // its registration was refused as a whole
 	held     bool // a client that is held to liveness: it sent mmi.ping
 	worker   *worker
 	heard    time.Duration

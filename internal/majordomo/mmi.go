@@ -81,7 +81,13 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 	}
 	switch name {
 	case mdp.MMIRegister:
-		return b.register(p, env.Params)
+		result, f := b.register(p, env.Params)
+		if f != nil {
+			p.refused = p.worker == nil
+			return nil, f
+		}
+		p.refused = false
+		return result, nil
 	case mdp.MMICancel:
 		r := b.index.find(p, params.ID)
 		if r == nil {

@@ -117,7 +117,9 @@ func (b *Broker) ready(p *Peer, c *mdp.Command) {
 		b.unexpected(p, c.Version, "READY for a service that was not registered")
 		return
 	}
-	if b.drained {
+	if b.drained || p.refused {
+		// A READY goes out with the registration. Of a peer that said what it can do,
+		// and wasn't taken, it makes no plain worker that could do as much.
 		b.send(p, &mdp.Command{Version: c.Version, Kind: mdp.Disconnect})
 		return
 	}
