@@ -127,7 +127,7 @@ func TestAuthorizerRegister(t *testing.T) {
 		require.Contains(t, h.log.String(), `the broker refused service \"till\": not permitted to register this service`)
 		c := h.clientAs("web")
 		require.True(t, authCalls(t, c, "tea.say"), "the other one is served")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		_, err := c.CallRaw(t.Context(), "till.say", nil)
 		require.ErrorIs(t, err, mesh.ErrNoService)
 		require.Contains(t, rules.log(), "kitchen register till ")
@@ -154,7 +154,7 @@ func TestAuthorizerRegister(t *testing.T) {
 		boss := h.peerOver(h.net.As("boss"))
 		boss.asks("mmi.disconnect", `{"jsonrpc":"2.0","id":1,"method":"mmi.disconnect","params":{"worker":"`+instance+`"}}`)
 		require.JSONEq(t, `{"jsonrpc":"2.0","id":1,"result":{}}`, string(boss.final()))
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		require.Empty(t, h.snapshot().Services[0].Workers, "it comes back, and is refused")
 	})
 }

@@ -51,7 +51,7 @@ func TestBadInputFrames(t *testing.T) {
 			log := b.log.take()
 			require.Equal(t, 1, strings.Count(log, "\n"), "the log is told once a second")
 			require.NotContains(t, log, "secret")
-			time.Sleep(2 * time.Second)
+			<-time.After(2 * time.Second)
 			p.says("a secret")
 			require.Equal(t, 1, strings.Count(b.log.take(), "\n"))
 			require.Equal(t, mesh.Counts{Invalid: 101}, b.counted())
@@ -132,7 +132,7 @@ func TestBadInputJSON(t *testing.T) {
 		{name: "no JSON-RPC for a service that nobody offers", run: func(t *testing.T, b *badInputBed) {
 			client := b.dial()
 			require.Empty(t, client.asks("tea", "black"))
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			require.Empty(t, client.heard(), "the broker has no words for it")
 			require.Equal(t, mesh.Counts{Received: 1, TimedOut: 1}, b.counted())
 		}},
@@ -258,13 +258,13 @@ func TestBadInputParameters(t *testing.T) {
 		faulty("nested too deep", `,"params":{"kind":"black","x":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+`}`,
 			mesh.Fault{Path: "/x" + strings.Repeat("/0", 511), Message: "is nested deeper than 1000 levels"}),
 		faulty("more faults than are told", `,"params":{"kind":"black","notes":["x"`+strings.Repeat(`,"x"`, 99)+`]}`, many...),
-		{name: "unknown method", run: func(t *testing.T, b *badInputBed) {
+		{name: "unknown method", run: func(_ *testing.T, b *badInputBed) {
 			b.serve(&badInputTea{})
 			for _, method := range []string{"tea.pour", "brew", "tea.", ".brew", "", "tea.brew.twice"} {
 				b.dial().calls(method, "", -32601)
 			}
 		}},
-		{name: "method of another service", run: func(t *testing.T, b *badInputBed) {
+		{name: "method of another service", run: func(_ *testing.T, b *badInputBed) {
 			b.serve(&badInputTea{})
 			b.dial().calls("till.open", "", -32601)
 		}},
@@ -323,7 +323,8 @@ func TestBadInputNames(t *testing.T) {
 			} {
 				b.refusal(p.asks("mmi.register", `{"jsonrpc":"2.0","id":1,"method":"mmi.register"`+params+`}`), -32602, false)
 			}
-			p.works()
+			require.Equal(t, [][]string{{"MDPW02", "\x06"}}, p.says("MDPW02", "\x01", "tea"), "it makes no plain worker")
+			p = b.dial().works()
 			b.refusal(p.asks("mmi.register", `{"jsonrpc":"2.0","id":1,"method":"mmi.register","params":{"capacity":1,"services":[{"name":"tea"}]}}`), -32600, false)
 			require.Zero(t, b.counted())
 		}},
@@ -339,7 +340,7 @@ func TestBadInputNames(t *testing.T) {
 			}
 			require.Equal(t, mesh.Counts{Received: 5, Failed: 5}, b.counted())
 		}},
-		{name: "reserved method", run: func(t *testing.T, b *badInputBed) {
+		{name: "reserved method", run: func(_ *testing.T, b *badInputBed) {
 			b.serve(&badInputTea{})
 			b.dial().calls("rpc.cancel", "", -32601)
 		}},
@@ -434,7 +435,7 @@ func TestBadInputLate(t *testing.T) {
 			worker, client := b.dial().registers(), b.dial()
 			require.Empty(t, client.asks("tea", `{"jsonrpc":"2.0","id":1,"method":"tea.brew","meta":{"timeout_ms":100}}`))
 			address := worker.handed()
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			b.refusal(client.heard(), -32003, true)
 			require.Equal(t, [][]string{{"MDPW02", "\x02", address, "", `{"jsonrpc":"2.0","method":"rpc.cancel"}`}}, worker.heard())
 			require.Empty(t, worker.says("MDPW02", "\x03", address, "", "x"))

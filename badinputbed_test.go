@@ -80,7 +80,7 @@ func badInputRun(t *testing.T, cases []badInputCase) {
 				served := make(chan error, 1)
 				go func() { served <- broker.Serve(t.Context(), listener) }()
 				t.Cleanup(func() { require.ErrorIs(t, <-served, context.Canceled) })
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 				c.run(t, b)
 				b.dial().alive()
 			})

@@ -535,8 +535,8 @@ func TestClientLimits(t *testing.T) {
 		m := callStart(t, mesh.Config{}, tea)
 		c := callClient(t, m, mesh.ClientConfig{MaxPending: 3, MaxPendingBytes: 10_000})
 		ctx, cancel := context.WithCancel(t.Context())
-		block := func(params any) *mesh.Pending[any] {
-			return mesh.NewMethod[map[string]any, any]("tea.block").Go(ctx, c, map[string]any{"a": params})
+		block := func(params any) {
+			mesh.NewMethod[map[string]any, any]("tea.block").Go(ctx, c, map[string]any{"a": params})
 		}
 		for range 3 {
 			block(nil)

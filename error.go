@@ -237,7 +237,7 @@ func (e *Errors) encode(err error) *Error {
 	var own *Error
 	switch {
 	case errors.As(err, &own):
-		if error(own) == err {
+		if error(own) == err { //nolint:errorlint // the error itself, not one in its chain
 			return own
 		}
 		return &Error{Code: own.Code, Message: err.Error(), Data: own.Data, cause: err}

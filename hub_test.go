@@ -189,17 +189,6 @@ func (e *hubEvents) list(kinds ...mesh.EventKind) []mesh.Event {
 	return found
 }
 
-// kinds returns the kinds of the events of a request, in order.
-func (e *hubEvents) kinds(request uint64) []mesh.EventKind {
-	var kinds []mesh.EventKind
-	for _, ev := range e.list() {
-		if ev.Request == request {
-			kinds = append(kinds, ev.Kind)
-		}
-	}
-	return kinds
-}
-
 // hubGate is a service whose method "pass" waits until somebody opens it.
 type hubGate struct {
 	service *mesh.Service

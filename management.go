@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/mdpmesh/mesh/internal/majordomo"
 	"github.com/mdpmesh/mesh/internal/mdp"
@@ -37,20 +38,26 @@ type BrokerInfo struct {
 }
 
 // The management requests of a broker (docs/protocol.md "MMI"). They are asked of
-// whichever broker the client is connected to, and need one that speaks mesh.
+// whichever broker the client is connected to, and need one that speaks mesh: with
+// another they fail with [ErrNoMethod] at once.
 var (
 	mmiPing     = management(mdp.MMIPing)
 	mmiServices = management(mdp.MMIServices)
 	mmiStatus   = management(mdp.MMIStatus)
 )
 
-// management returns the signature of a management request. Asking twice does no
-// harm.
+// management returns the signature of a management request. The whole name is the
+// service that is asked (RFC 8); interceptors see it split as methods are. Asking
+// twice does no harm.
 func management(name string) *signature {
-	return &signature{methodOptions: methodOptions{idempotent: true}, full: name, service: name, frame: []byte(name)}
+	service, method, _ := strings.Cut(name, ".")
+	return &signature{methodOptions: methodOptions{idempotent: true}, full: name, service: service, name: method, frame: []byte(name)}
 }
 
-// Ping asks the broker for a sign of life, connecting to one if need be.
+// Ping asks the broker for a sign of life, connecting to one if need be. It takes no
+// right. With a broker that speaks plain Majordomo it fails with [ErrNoMethod], as
+// [Client.Services], [Client.Describe] and [Client.Status] do. To interceptors all of
+// these are calls like any other, of the service "mmi" and a method such as "ping".
 func (c *Client) Ping(ctx context.Context, options ...CallOption) (*BrokerInfo, error) {
 	var pong majordomo.Pong
 	if err := c.manage(ctx, mmiPing, nil, &pong, options); err != nil {
@@ -62,8 +69,8 @@ func (c *Client) Ping(ctx context.Context, options ...CallOption) (*BrokerInfo, 
 	}, nil
 }
 
-// Services returns the services that have workers, by name, with their contracts.
-// It takes the right to see ([RightSee]).
+// Services returns the services that have workers, by name, with their contracts; the
+// list is empty where there are none. It takes the right to see ([RightSee]).
 func (c *Client) Services(ctx context.Context, options ...CallOption) ([]ServiceInfo, error) {
 	var all []ServiceInfo
 	if err := c.manage(ctx, mmiServices, nil, &all, options); err != nil {
@@ -75,12 +82,15 @@ func (c *Client) Services(ctx context.Context, options ...CallOption) ([]Service
 // Describe returns one service. It fails with [ErrNoService] where the broker knows
 // no worker of it, and takes the right to see.
 func (c *Client) Describe(ctx context.Context, service string, options ...CallOption) (*ServiceInfo, error) {
+	if err := checkServiceName(service); err != nil { // without a name the broker would list all
+		return nil, &Error{Code: CodeNoService, Local: true, Message: err.Error(), cause: err}
+	}
 	var found []ServiceInfo
 	if err := c.manage(ctx, mmiServices, map[string]string{"service": service}, &found, options); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, &Error{Code: CodeNoService, Message: "no such service: " + quote(service)}
+		return nil, &Error{Code: CodeNoService, Message: "no worker serves " + quote(service)}
 	}
 	return &found[0], nil
 }

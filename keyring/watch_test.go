@@ -56,7 +56,7 @@ func (w *watched) tell(err error) {
 
 // next returns what was told within the next few seconds, and forgets it.
 func (w *watched) next() []error {
-	time.Sleep(5 * time.Second)
+	<-time.After(5 * time.Second)
 	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,7 +91,7 @@ func TestWatch(t *testing.T) {
 			w := watch(t, peerA)
 			w.now = time.Now()
 			w.put(w.path, boss)
-			time.Sleep(time.Second + time.Millisecond)
+			<-time.After(time.Second + time.Millisecond)
 			synctest.Wait()
 			require.Equal(t, "boss", named(w.Keyring, keyA))
 			write(t, w.path, "[peer.cook]\nkey = \"$A\"\n")

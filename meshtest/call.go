@@ -56,7 +56,7 @@ func (m *Mesh) Calls(method string) []Call[json.RawMessage, json.RawMessage] {
 }
 
 func typed[Req, Res any](m *Mesh, method string) []Call[Req, Res] {
-	var codec mesh.Codec = m.cfg.Worker.Codec
+	codec := m.cfg.Worker.Codec
 	if codec == nil {
 		codec = mesh.JSON()
 	}

@@ -29,7 +29,7 @@ func TestCalls(t *testing.T) {
 		)
 		m := meshtest.New(t, tea)
 		require.Empty(t, meshtest.Calls(m, brew))
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		ctx := mesh.WithStrings(t.Context(), map[string]string{"table": "7"})
 		for _, sugar := range []int{1, 8, 9, -1} {
 			_, _ = brew.Call(ctx, m.Client(), Order{sugar}, mesh.Key("k"+string(rune('a'+sugar)))) // the calls say how it went

@@ -88,7 +88,7 @@ func (c Config) New(t testing.TB, services ...*mesh.Service) *Mesh {
 		t.Fatalf("meshtest: a field of Config is negative: %d brokers, patience %v, %d messages", c.Brokers, c.Patience, c.MaxMessages)
 	}
 	c.Brokers = cmp.Or(c.Brokers, 1)
-	c.Seed = cmp.Or(c.Seed, rand.Uint64())
+	c.Seed = cmp.Or(c.Seed, rand.Uint64()) //nolint:gosec // of faults, not of secrets
 	c.Patience = cmp.Or(c.Patience, DefaultPatience)
 	c.MaxMessages = cmp.Or(c.MaxMessages, DefaultMaxMessages)
 	start := time.Now()

@@ -63,8 +63,8 @@ func tea() *mesh.Service {
 }
 
 // method returns a service with one method on raw JSON.
-func method(name string, handle func(ctx context.Context, params json.RawMessage) (json.RawMessage, error), options ...mesh.MethodOption) *mesh.Service {
-	return mesh.NewService("svc").HandleRaw(name, handle, options...)
+func method(name string, handle func(ctx context.Context, params json.RawMessage) (json.RawMessage, error)) *mesh.Service {
+	return mesh.NewService("svc").HandleRaw(name, handle)
 }
 
 func testTyped(b *bed) {

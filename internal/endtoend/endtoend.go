@@ -72,7 +72,7 @@ const patience = time.Minute
 type bed struct {
 	*testing.T
 	Fixture
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // of the case: it ends with it
 }
 
 // heartbeat is short, so that a case that loses a peer isn't long.
@@ -98,7 +98,7 @@ func (b *bed) broker(addr string) *broker {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = br.Shutdown(over) // it may have ended in the case
-		<-served
+		_ = <-served          // the case has seen how it ended
 	})
 	return &broker{br, transport.Endpoint{Addr: l.Addr(), ServerKey: b.ServerKey}, br.Subscribe(0)}
 }
@@ -134,7 +134,7 @@ func (b *bed) worker(brokers []*broker, services ...*mesh.Service) *mesh.Worker 
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = w.Shutdown(over) // it may have ended in the case
-		<-ran
+		_ = <-ran            // likewise
 	})
 	select {
 	case <-w.Ready():

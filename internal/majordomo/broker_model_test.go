@@ -104,9 +104,8 @@ type modelWorker struct {
 }
 
 type modelOffer struct {
-	index    int
-	methods  map[string]int // idempotent ones: attempts
-	declared bool
+	index   int
+	methods map[string]int // idempotent ones: attempts
 }
 
 func (w *modelWorker) free() bool { return w.ready && !w.held && len(w.slots) < w.capacity }
@@ -209,13 +208,13 @@ func newBrokerModel(cfg Config, now time.Time) *brokerModel {
 	}
 }
 
-func (m *brokerModel) fault(format string, args ...any) {
+func (m *brokerModel) faultf(format string, args ...any) {
 	m.faults = append(m.faults, fmt.Sprintf(format, args...))
 }
 
-func (m *brokerModel) check(ok bool, format string, args ...any) {
+func (m *brokerModel) checkf(ok bool, format string, args ...any) {
 	if !ok {
-		m.fault(format, args...)
+		m.faultf(format, args...)
 	}
 }
 
@@ -284,27 +283,27 @@ func (m *brokerModel) contract(p *modelPeer, r *modelRequest) (idempotent bool, 
 func (m *brokerModel) step(actions []Action, observed []Observation) {
 	var requests, finals, partials []Action
 	if slices.ContainsFunc(actions, func(a Action) bool { return a.Kind == Drained }) {
-		m.check(m.draining && !m.drained, "drained without a drain, or twice")
+		m.checkf(m.draining && !m.drained, "drained without a drain, or twice")
 		m.drained = true
-		defer func() { m.check(m.idle(), "drained too early") }()
+		defer func() { m.checkf(m.idle(), "drained too early") }()
 	}
 	for _, a := range actions {
 		p := m.peerOf(a.Peer)
 		switch a.Kind {
 		case Close:
-			m.check(p.pinged && !p.gone && !m.now.Before(p.heard.Add(m.expiry())), "peer %d closed", p.n)
+			m.checkf(p.pinged && !p.gone && !m.now.Before(p.heard.Add(m.expiry())), "peer %d closed", p.n)
 			m.leave(p)
 		case Send:
-			m.check(!p.gone, "sent to peer %d, which is gone: %q", p.n, a.Message)
+			m.checkf(!p.gone, "sent to peer %d, which is gone: %q", p.n, a.Message)
 			c, err := mdp.ParseWorker(a.Message)
 			if err != nil {
-				m.fault("sent %q: %v", a.Message, err)
+				m.faultf("sent %q: %v", a.Message, err)
 				continue
 			}
 			switch c.Kind {
 			case mdp.ClientFinal:
 				if mdp.Reserved(c.Service) {
-					m.check(p.answers > 0, "peer %d was answered what it didn't ask", p.n)
+					m.checkf(p.answers > 0, "peer %d was answered what it didn't ask", p.n)
 					p.answers--
 				} else {
 					finals = append(finals, a)
@@ -318,12 +317,12 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 					requests = append(requests, a)
 				}
 			case mdp.Heartbeat:
-				m.check(p.worker != nil && p.worker.ready, "HEARTBEAT to peer %d, which is no worker", p.n)
+				m.checkf(p.worker != nil && p.worker.ready, "HEARTBEAT to peer %d, which is no worker", p.n)
 			case mdp.Disconnect:
 				m.disconnected(p)
 			}
 			if p.worker != nil {
-				m.check(c.Kind == mdp.ClientFinal || c.Kind == mdp.ClientPartial || c.Version == p.worker.version || c.Kind == mdp.Disconnect,
+				m.checkf(c.Kind == mdp.ClientFinal || c.Kind == mdp.ClientPartial || c.Version == p.worker.version || c.Kind == mdp.Disconnect,
 					"peer %d was sent %v of %v", p.n, c.Kind, c.Version)
 				p.worker.sent = m.now
 			}
@@ -331,7 +330,7 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 	}
 	next := func(list *[]Action, what string, r *modelRequest) (Action, bool) {
 		if len(*list) == 0 {
-			m.fault("#%d: %s isn't sent", r.serial, what)
+			m.faultf("#%d: %s isn't sent", r.serial, what)
 			return Action{}, false
 		}
 		a := (*list)[0]
@@ -348,7 +347,7 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 			continue
 		}
 		if o.Request == 0 || int(o.Request) >= len(m.requests) {
-			m.fault("observation of #%d", o.Request)
+			m.faultf("observation of #%d", o.Request)
 			continue
 		}
 		r := m.requests[o.Request]
@@ -360,11 +359,11 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 				m.dispatched(r, &a, o)
 			}
 		case Partial:
-			m.check(m.cause.partial == r && r.state == modelRunning, "#%d: PARTIAL from nowhere", r.serial)
+			m.checkf(m.cause.partial == r && r.state == modelRunning, "#%d: PARTIAL from nowhere", r.serial)
 			r.partials++
 			if r.callerOK && r.version == mdp.V02 {
 				if a, ok := next(&partials, "PARTIAL", r); ok {
-					m.check(m.peerOf(a.Peer) == r.peer, "#%d: PARTIAL to another", r.serial)
+					m.checkf(m.peerOf(a.Peer) == r.peer, "#%d: PARTIAL to another", r.serial)
 				}
 			}
 		case Requeued:
@@ -386,11 +385,11 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 	}
 	for _, left := range [][]Action{requests, finals, partials} {
 		for _, a := range left {
-			m.fault("sent to peer %d for no reason: %q", m.peerOf(a.Peer).n, a.Message)
+			m.faultf("sent to peer %d for no reason: %q", m.peerOf(a.Peer).n, a.Message)
 		}
 	}
 	if r := m.cause.request; r != nil && r.serial == 0 {
-		m.fault("a request wasn't received")
+		m.faultf("a request wasn't received")
 	}
 	m.settleBooks()
 }
@@ -425,7 +424,7 @@ func (m *brokerModel) loseWorker(p *modelPeer) {
 func (m *brokerModel) disconnected(p *modelPeer) {
 	w := p.worker
 	if w == nil {
-		m.check(m.cause.loseOK[p], "DISCONNECT to peer %d, which did nothing", p.n)
+		m.checkf(m.cause.loseOK[p], "DISCONNECT to peer %d, which did nothing", p.n)
 		return
 	}
 	ok := m.cause.loseOK[p] || m.drained || m.cause.operator != "" && w.instance == m.cause.operator
@@ -434,7 +433,7 @@ func (m *brokerModel) disconnected(p *modelPeer) {
 		ok = ok || !w.registered && (r.state == modelAbandoned && !m.now.Before(r.until) ||
 			r.deadline.IsZero() && !m.now.Before(r.handedAt.Add(m.cfg.service(r.service).BusyLimit)))
 	}
-	m.check(ok, "DISCONNECT to worker %d for nothing", p.n)
+	m.checkf(ok, "DISCONNECT to worker %d for nothing", p.n)
 	m.loseWorker(p)
 }
 
@@ -453,18 +452,18 @@ func (m *brokerModel) patience(p *modelPeer) time.Duration {
 func (m *brokerModel) note(p *modelPeer, c *mdp.Command) {
 	w := p.worker
 	if w == nil {
-		m.fault("%s to peer %d, which is no worker", c.Body[0], p.n)
+		m.faultf("%s to peer %d, which is no worker", c.Body[0], p.n)
 		return
 	}
 	r := w.slots[string(c.Address)]
 	if r == nil {
-		m.fault("%s for no request", c.Body[0])
+		m.faultf("%s for no request", c.Body[0])
 		return
 	}
 	if bytes.Contains(c.Body[0], []byte("cancel")) {
-		m.check(w.cancels, "rpc.cancel to a worker that doesn't know it")
+		m.checkf(w.cancels, "rpc.cancel to a worker that doesn't know it")
 	} else {
-		m.check(w.credits, "rpc.credit to a worker that doesn't know it")
+		m.checkf(w.credits, "rpc.credit to a worker that doesn't know it")
 	}
 }
 
@@ -472,11 +471,11 @@ func (m *brokerModel) note(p *modelPeer, c *mdp.Command) {
 func (m *brokerModel) received(o *Observation) {
 	r := m.cause.request
 	if r == nil || r.serial != 0 {
-		m.fault("received what nobody sent")
+		m.faultf("received what nobody sent")
 		r = &modelRequest{}
 	}
 	r.serial = o.Request
-	m.check(int(o.Request) == len(m.requests), "serial number %d after %d", o.Request, len(m.requests)-1)
+	m.checkf(int(o.Request) == len(m.requests), "serial number %d after %d", o.Request, len(m.requests)-1)
 	m.requests = append(m.requests, r)
 	if r.peer != nil {
 		r.callerOK = true
@@ -527,7 +526,7 @@ func (m *brokerModel) enterKey(r *modelRequest) {
 	name := m.keyName(r)
 	k := m.keys[name]
 	if k != nil {
-		m.check(k.void && k.run == nil, "#%d runs although its key is known", r.serial)
+		m.checkf(k.void && k.run == nil, "#%d runs although its key is known", r.serial)
 		m.keysDone = slices.DeleteFunc(m.keysDone, func(d *modelKey) bool { return d == k })
 		k.void, k.run = false, r
 		r.run = k
@@ -535,7 +534,7 @@ func (m *brokerModel) enterKey(r *modelRequest) {
 	}
 	for len(m.keys) >= m.cfg.WindowEntries {
 		if len(m.keysDone) == 0 {
-			m.fault("#%d: no room for its key", r.serial)
+			m.faultf("#%d: no room for its key", r.serial)
 			return
 		}
 		delete(m.keys, m.keysDone[0].name)
@@ -577,21 +576,21 @@ func (m *brokerModel) queuedNow(r *modelRequest) {
 	if r.state == modelJoined { // promoted
 		m.promote(r)
 	}
-	m.check(r.state == modelWaiting && r.handed == 0 || r.run != nil, "#%d queued in state %d", r.serial, r.state)
+	m.checkf(r.state == modelWaiting && r.handed == 0 || r.run != nil, "#%d queued in state %d", r.serial, r.state)
 	m.enterKey(r)
 	r.queued = m.now
 	m.queue++
 	r.order = m.queue
-	m.check(!m.draining || !r.rpc() || r.run != nil, "#%d queued while the broker drains", r.serial)
-	m.check(!m.drainOver && !m.drained || r.run != nil, "#%d queued after the drain", r.serial)
+	m.checkf(!m.draining || !r.rpc() || r.run != nil, "#%d queued while the broker drains", r.serial)
+	m.checkf(!m.drainOver && !m.drained || r.run != nil, "#%d queued after the drain", r.serial)
 }
 
 // promote makes r, which joined, the run of its key.
 func (m *brokerModel) promote(r *modelRequest) {
 	k := r.run
-	m.check(k.run == nil || k.run.state == modelDone, "#%d has a run of its own, but its key's goes on", r.serial)
+	m.checkf(k.run == nil || k.run.state == modelDone, "#%d has a run of its own, but its key's goes on", r.serial)
 	if len(k.joined) == 0 || k.joined[0] != r {
-		m.fault("#%d promoted before others", r.serial)
+		m.faultf("#%d promoted before others", r.serial)
 	}
 	k.joined = slices.DeleteFunc(k.joined, func(o *modelRequest) bool { return o == r })
 	if old := k.run; old != nil {
@@ -612,62 +611,62 @@ func (m *brokerModel) dispatched(r *modelRequest, a *Action, o *Observation) {
 		m.promote(r)
 	}
 	m.enterKey(r)
-	m.check(r.state == modelWaiting, "#%d handed over in state %d", r.serial, r.state)
-	m.check(r.deadline.IsZero() || m.now.Before(r.deadline), "#%d handed over after its deadline", r.serial)
-	m.check(r.wanted(), "#%d handed over, but its caller is gone", r.serial)
-	m.check(bytes.Equal(c.Body[0], r.body), "#%d: body changed to %q", r.serial, c.Body[0])
+	m.checkf(r.state == modelWaiting, "#%d handed over in state %d", r.serial, r.state)
+	m.checkf(r.deadline.IsZero() || m.now.Before(r.deadline), "#%d handed over after its deadline", r.serial)
+	m.checkf(r.wanted(), "#%d handed over, but its caller is gone", r.serial)
+	m.checkf(bytes.Equal(c.Body[0], r.body), "#%d: body changed to %q", r.serial, c.Body[0])
 	s := m.service(r.service)
-	m.check(!s.paused, "#%d handed over at a paused service", r.serial)
-	m.check(!m.draining || !r.rpc(), "#%d handed over while the broker drains", r.serial)
-	m.check(!m.drainOver && !m.drained, "#%d handed over after the drain", r.serial)
+	m.checkf(!s.paused, "#%d handed over at a paused service", r.serial)
+	m.checkf(!m.draining || !r.rpc(), "#%d handed over while the broker drains", r.serial)
+	m.checkf(!m.drainOver && !m.drained, "#%d handed over after the drain", r.serial)
 	w := p.worker
 	if w == nil {
-		m.fault("#%d handed to peer %d, which is no worker", r.serial, p.n)
+		m.faultf("#%d handed to peer %d, which is no worker", r.serial, p.n)
 		return
 	}
 	offer, ok := w.offers[r.service]
-	m.check(ok, "#%d handed to a worker of another service", r.serial)
-	m.check(w.ready && !w.held, "#%d handed to a worker that is not ready, or said not started", r.serial)
+	m.checkf(ok, "#%d handed to a worker of another service", r.serial)
+	m.checkf(w.ready && !w.held, "#%d handed to a worker that is not ready, or said not started", r.serial)
 	for _, o := range m.requests[1:] {
 		if o.worker == p && m.outlived(o) {
 			m.outlive(o)
 		}
 	}
-	m.check(len(w.slots) < w.capacity, "#%d handed to a worker with %d of %d slots in use", r.serial, len(w.slots), w.capacity)
+	m.checkf(len(w.slots) < w.capacity, "#%d handed to a worker with %d of %d slots in use", r.serial, len(w.slots), w.capacity)
 	if r.handed > 0 {
-		m.check(r.idem && r.partials == 0 && r.handed < r.attempts, "#%d handed over again (%d, idempotent %v, %d partials)", r.serial, r.handed, r.idem, r.partials)
+		m.checkf(r.idem && r.partials == 0 && r.handed < r.attempts, "#%d handed over again (%d, idempotent %v, %d partials)", r.serial, r.handed, r.idem, r.partials)
 	}
 	idem, attempts := m.contract(p, r)
 	unsure := r.key != "" && r.rpc() && r.attempt > 1
 	if r.run != nil {
 		unsure = r.run.unsure
 	}
-	m.check(!unsure || idem || r.handed > 0 || r.linked != 0, "#%d: a repeat of what may have run", r.serial)
+	m.checkf(!unsure || idem || r.handed > 0 || r.linked != 0, "#%d: a repeat of what may have run", r.serial)
 	m.inTurn(r, p)
 	r.idemBefore, r.attemptsBefore = r.idem, r.attempts
 	r.idem, r.attempts = idem, attempts
 	r.handed++
-	m.check(o.Attempt == r.handed, "#%d: attempt %d observed as %d", r.serial, r.handed, o.Attempt)
+	m.checkf(o.Attempt == r.handed, "#%d: attempt %d observed as %d", r.serial, r.handed, o.Attempt)
 	if len(w.slots) == 0 {
 		w.busySince = m.now
 	}
 	r.state, r.worker, r.handedAt, r.address = modelRunning, p, m.now, string(c.Address)
-	m.check(!w.issued[r.address], "#%d: an address that was used before", r.serial)
+	m.checkf(!w.issued[r.address], "#%d: an address that was used before", r.serial)
 	w.issued[r.address] = true
 	w.slots[r.address] = r
 	if !w.registered {
 		_, err := mdp.ParseToken(c.Address)
-		m.check(err == nil, "#%d: address %q to a plain worker", r.serial, c.Address)
+		m.checkf(err == nil, "#%d: address %q to a plain worker", r.serial, c.Address)
 		return
 	}
 	addr, err := mdp.ParseAddress(c.Address)
-	m.check(err == nil && int(addr.Service) == offer.index && int(addr.Attempt) == r.handed && string(addr.Caller) == r.name,
+	m.checkf(err == nil && int(addr.Service) == offer.index && int(addr.Attempt) == r.handed && string(addr.Caller) == r.name,
 		"#%d: address %+v", r.serial, addr)
 	if r.deadline.IsZero() {
-		m.check(addr.Remaining == mdp.NoDeadline, "#%d: %d ms remain", r.serial, addr.Remaining)
+		m.checkf(addr.Remaining == mdp.NoDeadline, "#%d: %d ms remain", r.serial, addr.Remaining)
 	} else {
 		left := time.Duration(addr.Remaining) * time.Millisecond
-		m.check(left >= r.deadline.Sub(m.now) && left < r.deadline.Sub(m.now)+time.Millisecond, "#%d: %v of %v remain", r.serial, left, r.deadline.Sub(m.now))
+		m.checkf(left >= r.deadline.Sub(m.now) && left < r.deadline.Sub(m.now)+time.Millisecond, "#%d: %v of %v remain", r.serial, left, r.deadline.Sub(m.now))
 	}
 }
 
@@ -681,11 +680,11 @@ func (m *brokerModel) inTurn(r *modelRequest, p *modelPeer) {
 			continue
 		}
 		if o.front && !r.front {
-			m.fault("#%d handed over before #%d, which was put back in front", r.serial, o.serial)
+			m.faultf("#%d handed over before #%d, which was put back in front", r.serial, o.serial)
 		}
 		if !o.front && !r.front {
 			if o.caller == r.caller {
-				m.check(o.order > r.order, "#%d handed over before #%d of the same caller", r.serial, o.serial)
+				m.checkf(o.order > r.order, "#%d handed over before #%d of the same caller", r.serial, o.serial)
 			}
 			callers[o.caller] = true
 		}
@@ -696,7 +695,7 @@ func (m *brokerModel) inTurn(r *modelRequest, p *modelPeer) {
 			if s.passed[caller] == nil {
 				s.passed[caller] = make(map[string]bool)
 			}
-			m.check(!s.passed[caller][r.caller], "%s served twice at %s while %s waits", r.caller, r.service, caller)
+			m.checkf(!s.passed[caller][r.caller], "%s served twice at %s while %s waits", r.caller, r.service, caller)
 			s.passed[caller][r.caller] = true
 		}
 		delete(s.passed, r.caller)
@@ -714,21 +713,21 @@ func (m *brokerModel) inTurn(r *modelRequest, p *modelPeer) {
 		if w.passed[r.service] == nil {
 			w.passed[r.service] = make(map[*modelPeer]bool)
 		}
-		m.check(!w.passed[r.service][p], "worker %d was given two requests of %s while worker %d was free", p.n, r.service, o.n)
+		m.checkf(!w.passed[r.service][p], "worker %d was given two requests of %s while worker %d was free", p.n, r.service, o.n)
 		w.passed[r.service][p] = true
 	}
 }
 
 // requeued checks that r may be put back.
 func (m *brokerModel) requeued(r *modelRequest) {
-	m.check(r.state == modelRunning, "#%d requeued in state %d", r.serial, r.state)
+	m.checkf(r.state == modelRunning, "#%d requeued in state %d", r.serial, r.state)
 	if m.cause.final == r {
 		r.handed-- // not started
 		r.idem, r.attempts = r.idemBefore, r.attemptsBefore
 		m.cause.final = nil
 	} else {
-		m.check(m.cause.lost[r.worker], "#%d requeued, but its worker lives", r.serial)
-		m.check(r.idem && r.partials == 0 && r.handed < r.attempts, "#%d requeued (%d times of %d, idempotent %v, %d partials)", r.serial, r.handed, r.attempts, r.idem, r.partials)
+		m.checkf(m.cause.lost[r.worker], "#%d requeued, but its worker lives", r.serial)
+		m.checkf(r.idem && r.partials == 0 && r.handed < r.attempts, "#%d requeued (%d times of %d, idempotent %v, %d partials)", r.serial, r.handed, r.attempts, r.idem, r.partials)
 	}
 	if w := r.worker.worker; w != nil {
 		delete(w.slots, r.address)
@@ -744,8 +743,8 @@ func (m *brokerModel) settled(r *modelRequest, o *Observation) {
 	if r.state == modelJoined && r.run.run != nil && m.outlived(r.run.run) {
 		m.outlive(r.run.run)
 	}
-	m.check(r.outcomes == 1, "#%d has %d outcomes", r.serial, r.outcomes)
-	m.check(r.state == modelWaiting || r.state == modelJoined || r.state == modelRunning, "#%d settled in state %d", r.serial, r.state)
+	m.checkf(r.outcomes == 1, "#%d has %d outcomes", r.serial, r.outcomes)
+	m.checkf(r.state == modelWaiting || r.state == modelJoined || r.state == modelRunning, "#%d settled in state %d", r.serial, r.state)
 	if m.cause.final == r { // the worker's reply
 		want := Replied
 		var e jsonrpc.Envelope
@@ -755,8 +754,8 @@ func (m *brokerModel) settled(r *modelRequest, o *Observation) {
 		if e.Kind == jsonrpc.Failure {
 			want = Failed
 		}
-		m.check(o.Occasion == want, "#%d: the reply is observed as %d", r.serial, o.Occasion)
-		m.check(slices.EqualFunc(o.Body, m.cause.body, bytes.Equal), "#%d: the reply is observed as %q", r.serial, o.Body)
+		m.checkf(o.Occasion == want, "#%d: the reply is observed as %d", r.serial, o.Occasion)
+		m.checkf(slices.EqualFunc(o.Body, m.cause.body, bytes.Equal), "#%d: the reply is observed as %q", r.serial, o.Body)
 		return
 	}
 	// The outcome of another request with its key.
@@ -766,9 +765,9 @@ func (m *brokerModel) settled(r *modelRequest, o *Observation) {
 	if r == m.cause.request && (o.Code == jsonrpc.CodeExpired || o.Code == jsonrpc.CodeOutcomeUnknown) {
 		m.enterKey(r) // it was about to be handed over
 	}
-	m.check(o.Occasion == failure{code: o.Code}.occasion(), "#%d: code %d observed as %d", r.serial, o.Code, o.Occasion)
+	m.checkf(o.Occasion == failure{code: o.Code}.occasion(), "#%d: code %d observed as %d", r.serial, o.Code, o.Occasion)
 	if why := m.refused(r, o.Code); why != "" {
-		m.fault("#%d (state %d, handed over %d times) failed with %s (%s): %s", r.serial, r.state, r.handed, jsonrpc.CodeName(o.Code), o.Reason, why)
+		m.faultf("#%d (state %d, handed over %d times) failed with %s (%s): %s", r.serial, r.state, r.handed, jsonrpc.CodeName(o.Code), o.Reason, why)
 	}
 	var e jsonrpc.Envelope
 	if o.Body != nil {
@@ -780,7 +779,7 @@ func (m *brokerModel) settled(r *modelRequest, o *Observation) {
 		} else if r.run != nil && m.cause.ended[r.run] != nil {
 			handed = handed || m.cause.ended[r.run].handed > 0
 		}
-		m.check(err == nil && bytes.Contains(data, []byte(`"handed_over":`+strconv.FormatBool(handed))), "#%d handed over: %v, told %s", r.serial, handed, data)
+		m.checkf(err == nil && bytes.Contains(data, []byte(`"handed_over":`+strconv.FormatBool(handed))), "#%d handed over: %v, told %s", r.serial, handed, data)
 	}
 }
 
@@ -790,12 +789,12 @@ func (m *brokerModel) copied(r *modelRequest, o *Observation) bool {
 	if k == nil || k.run != nil || k.void || k.params != r.params || (r.run != nil && r.run != k) || r.run != nil && r.state != modelJoined {
 		return false
 	}
-	m.check(o.Occasion == k.outcome && o.Code == k.code, "#%d: outcome %d (%d) is kept, %d (%d) given", r.serial, k.outcome, k.code, o.Occasion, o.Code)
+	m.checkf(o.Occasion == k.outcome && o.Code == k.code, "#%d: outcome %d (%d) is kept, %d (%d) given", r.serial, k.outcome, k.code, o.Occasion, o.Code)
 	same := len(o.Body) == len(k.body)
 	for i := range o.Body {
 		same = same && bytes.Equal(modelWithoutID(o.Body[i]), modelWithoutID(k.body[i]))
 	}
-	m.check(same || k.body == nil, "#%d: %q is kept, %q given", r.serial, k.body, o.Body)
+	m.checkf(same || k.body == nil, "#%d: %q is kept, %q given", r.serial, k.body, o.Body)
 	return true
 }
 
@@ -869,16 +868,16 @@ func (m *brokerModel) deserted(r *modelRequest) bool {
 // told checks what r's caller is sent.
 func (m *brokerModel) told(r *modelRequest, a *Action) {
 	p := m.peerOf(a.Peer)
-	m.check(p == r.peer, "#%d: told another", r.serial)
+	m.checkf(p == r.peer, "#%d: told another", r.serial)
 	r.told++
-	m.check(r.told == 1, "#%d: told %d times", r.serial, r.told)
+	m.checkf(r.told == 1, "#%d: told %d times", r.serial, r.told)
 	c, err := mdp.ParseWorker(a.Message)
-	m.check(err == nil && c.Kind == mdp.ClientFinal && c.Version == r.version && string(c.Service) == r.service, "#%d: told %q", r.serial, a.Message)
+	m.checkf(err == nil && c.Kind == mdp.ClientFinal && c.Version == r.version && string(c.Service) == r.service, "#%d: told %q", r.serial, a.Message)
 	if r.rpc() && len(c.Body) > 0 {
 		last := c.Body[len(c.Body)-1]
 		var e jsonrpc.Envelope
 		jsonrpc.Scan(last, &e)
-		m.check(e.ID == nil || string(e.ID) == r.id, "#%d: told under the id %s, not %s", r.serial, e.ID, r.id)
+		m.checkf(e.ID == nil || string(e.ID) == r.id, "#%d: told under the id %s, not %s", r.serial, e.ID, r.id)
 	}
 }
 
@@ -1051,49 +1050,49 @@ func (m *brokerModel) settledDown() {
 		over := !r.deadline.IsZero() && m.past(r.deadline)
 		switch r.state {
 		case modelWaiting:
-			m.check(!over, "#%d waits after its deadline", r.serial)
-			m.check(!r.deadline.IsZero() || !m.past(r.queued.Add(m.cfg.QueueTimeout)), "#%d waits for ever", r.serial)
-			m.check(r.wanted(), "#%d waits, but its caller is gone", r.serial)
-			m.check(!m.draining || !r.rpc(), "#%d waits in a drain", r.serial)
-			m.check(!m.drainOver, "#%d waits after the drain", r.serial)
+			m.checkf(!over, "#%d waits after its deadline", r.serial)
+			m.checkf(!r.deadline.IsZero() || !m.past(r.queued.Add(m.cfg.QueueTimeout)), "#%d waits for ever", r.serial)
+			m.checkf(r.wanted(), "#%d waits, but its caller is gone", r.serial)
+			m.checkf(!m.draining || !r.rpc(), "#%d waits in a drain", r.serial)
+			m.checkf(!m.drainOver, "#%d waits after the drain", r.serial)
 			ws := m.workers(r.service)
 			s := m.service(r.service)
 			if len(ws) == 0 && r.rpc() {
-				m.check(!m.past(s.alone.Add(m.cfg.NoWorkerWait)), "#%d waits for a worker for too long", r.serial)
+				m.checkf(!m.past(s.alone.Add(m.cfg.NoWorkerWait)), "#%d waits for a worker for too long", r.serial)
 			}
 			for _, p := range ws {
-				m.check(s.paused || !p.worker.free(), "#%d waits, but worker %d is free", r.serial, p.n)
+				m.checkf(s.paused || !p.worker.free(), "#%d waits, but worker %d is free", r.serial, p.n)
 			}
 		case modelJoined:
-			m.check(!over, "#%d waits for a run after its deadline", r.serial)
-			m.check(r.run.run != nil, "#%d waits for a run that is over", r.serial)
-			m.check(r.callerOK, "#%d waits for a run, but its caller is gone", r.serial)
+			m.checkf(!over, "#%d waits for a run after its deadline", r.serial)
+			m.checkf(r.run.run != nil, "#%d waits for a run that is over", r.serial)
+			m.checkf(r.callerOK, "#%d waits for a run, but its caller is gone", r.serial)
 		case modelRunning:
-			m.check(!over, "#%d runs after its deadline", r.serial)
-			m.check(r.worker.worker != nil && r.worker.worker.slots[r.address] == r, "#%d runs at a worker that is lost", r.serial)
-			m.check(r.peer == nil || r.callerOK || r.run != nil, "#%d runs, but its caller is gone", r.serial)
+			m.checkf(!over, "#%d runs after its deadline", r.serial)
+			m.checkf(r.worker.worker != nil && r.worker.worker.slots[r.address] == r, "#%d runs at a worker that is lost", r.serial)
+			m.checkf(r.peer == nil || r.callerOK || r.run != nil, "#%d runs, but its caller is gone", r.serial)
 		case modelAbandoned:
-			m.check(!m.past(r.until), "#%d keeps its slot for too long", r.serial)
+			m.checkf(!m.past(r.until), "#%d keeps its slot for too long", r.serial)
 		case modelDone:
-			m.check(r.outcomes == 1, "#%d is done with %d outcomes", r.serial, r.outcomes)
-			m.check(!r.rpc() || !r.callerOK || r.told == 1, "#%d: its caller was told %d times", r.serial, r.told)
+			m.checkf(r.outcomes == 1, "#%d is done with %d outcomes", r.serial, r.outcomes)
+			m.checkf(!r.rpc() || !r.callerOK || r.told == 1, "#%d: its caller was told %d times", r.serial, r.told)
 		}
 	}
 	for _, p := range m.peers {
-		m.check(p.answers == 0, "peer %d waits for %d answers", p.n, p.answers)
+		m.checkf(p.answers == 0, "peer %d waits for %d answers", p.n, p.answers)
 		if p.gone {
 			continue
 		}
 		if p.pinged {
-			m.check(!m.past(p.heard.Add(m.expiry())) || p.worker != nil && !m.past(p.heard.Add(m.patience(p))), "peer %d is silent for too long", p.n)
+			m.checkf(!m.past(p.heard.Add(m.expiry())) || p.worker != nil && !m.past(p.heard.Add(m.patience(p))), "peer %d is silent for too long", p.n)
 		}
 		if w := p.worker; w != nil {
-			m.check(!m.past(p.heard.Add(m.patience(p))), "worker %d is silent for too long", p.n)
-			m.check(!w.ready || !m.past(w.sent.Add(m.cfg.HeartbeatInterval)), "worker %d was sent nothing for an interval", p.n)
-			m.check(!m.drained, "worker %d after the drain", p.n)
+			m.checkf(!m.past(p.heard.Add(m.patience(p))), "worker %d is silent for too long", p.n)
+			m.checkf(!w.ready || !m.past(w.sent.Add(m.cfg.HeartbeatInterval)), "worker %d was sent nothing for an interval", p.n)
+			m.checkf(!m.drained, "worker %d after the drain", p.n)
 		}
 	}
-	m.check(m.drained || !m.draining || !m.idle(), "the drain doesn't end")
+	m.checkf(m.drained || !m.draining || !m.idle(), "the drain doesn't end")
 }
 
 // idle says whether nobody waits for anything.
@@ -1118,7 +1117,7 @@ func (m *brokerModel) compare(b *Broker) {
 		{"abandoned", s.Abandoned, len(m.all(modelAbandoned))},
 		{"keys", s.Keyed, keys},
 	} {
-		m.check(c.got == c.want, "snapshot says %d %s, not %d", c.got, c.what, c.want)
+		m.checkf(c.got == c.want, "snapshot says %d %s, not %d", c.got, c.what, c.want)
 	}
 }
 

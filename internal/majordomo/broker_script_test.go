@@ -38,7 +38,7 @@ func TestBrokerScripts(t *testing.T) {
 			// The order of what is done depends on nothing but the input.
 			require.Equal(t, got, runBrokerScript(t, string(script)), "the second run differs")
 			if *brokerUpdate {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
 				return
 			}
 			require.Equal(t, string(script), got)
@@ -164,7 +164,7 @@ func (s *brokerScript) run(line string) error {
 // start makes the broker: "broker HeartbeatInterval=1s Service.MaxQueued=2".
 func (s *brokerScript) start(settings string) error {
 	cfg := Config{ID: "b1", Incarnation: "i1", Observe: true}
-	for _, setting := range strings.Fields(settings) {
+	for setting := range strings.FieldsSeq(settings) {
 		name, value, _ := strings.Cut(setting, "=")
 		switch {
 		case name == "deny":
@@ -186,7 +186,7 @@ func (s *brokerScript) start(settings string) error {
 			continue
 		}
 		at := reflect.ValueOf(&cfg).Elem()
-		for _, part := range strings.Split(name, ".") {
+		for part := range strings.SplitSeq(name, ".") {
 			at = at.FieldByName(part)
 		}
 		if err := setBrokerField(at, value); err != nil {
@@ -510,7 +510,7 @@ func (s *brokerScript) status(what string) error {
 		return err
 	}
 	members["joined"] = strconv.AppendInt(nil, int64(s.b.waits.requests-s.b.queued), 10)
-	for _, name := range strings.Fields(what) {
+	for name := range strings.FieldsSeq(what) {
 		s.printf("%s: %s", name, members[name])
 	}
 	return nil
@@ -610,7 +610,7 @@ func brokerParams(text string) string {
 		return ""
 	}
 	var members []string
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		name, value, _ := strings.Cut(w, "=")
 		if !json.Valid([]byte(value)) {
 			value = strconv.Quote(value)

@@ -51,7 +51,7 @@ func newBrokerWorld(choose func(n int) int) *brokerWorld {
 // pick returns one of list, which isn't empty.
 func pick[T any](w *brokerWorld, list ...T) T { return list[w.choose(len(list))] }
 
-func (w *brokerWorld) trace(format string, args ...any) {
+func (w *brokerWorld) tracef(format string, args ...any) {
 	w.log = append(w.log, w.m.now.Sub(w.m.start).String()+" "+fmt.Sprintf(format, args...))
 }
 
@@ -179,7 +179,7 @@ var brokerOpNames = []string{
 
 // run lets one thing happen.
 func (w *brokerWorld) run(op string) error {
-	w.trace("%s", op)
+	w.tracef("%s", op)
 	w.m.cause = newModelCause()
 	if err := brokerOps[op](w); err != nil {
 		return err
@@ -216,7 +216,7 @@ func (w *brokerWorld) opRequest() error {
 	} else {
 		w.fill(r, tag, kind)
 	}
-	w.trace("  peer %d: %s", p.n, r.body)
+	w.tracef("  peer %d: %s", p.n, r.body)
 	if r.rpc() {
 		p.serials[r.id] = r
 	}
@@ -299,7 +299,7 @@ func (w *brokerWorld) opWorker() error {
 
 // join has p say READY as a plain worker.
 func (w *brokerWorld) join(p *modelPeer, v mdp.Version, service string) error {
-	w.trace("  peer %d is a plain worker of %s, %v", p.n, service, v)
+	w.tracef("  peer %d is a plain worker of %s, %v", p.n, service, v)
 	if w.m.drained || p.refused {
 		w.m.cause.loseOK[p] = true
 	} else {
@@ -324,7 +324,7 @@ func (w *brokerWorld) register(p *modelPeer, capacity int) error {
 		offers[name] = modelOffer{index: len(reg.Services), methods: map[string]int{"again": again.Attempts}}
 		reg.Services = append(reg.Services, ServiceDoc{Name: name, Methods: []MethodDoc{{Name: "run"}, again}})
 	}
-	w.trace("  peer %d registers %+v", p.n, reg)
+	w.tracef("  peer %d registers %+v", p.n, reg)
 	if p.refused = w.m.draining && capacity > 0 && p.worker == nil; !w.m.draining || capacity == 0 {
 		worker := p.worker
 		if worker == nil {
@@ -406,14 +406,14 @@ func (w *brokerWorld) reply(p *modelPeer, r *modelRequest, how int) error {
 		body = jsonrpc.AppendFailure(nil, id, jsonrpc.CodeNotStarted, "busy", nil)
 		notStarted = p.worker.registered && r.partials == 0
 	}
-	w.trace("  worker %d replies to #%d: %s", p.n, r.serial, body)
+	w.tracef("  worker %d replies to #%d: %s", p.n, r.serial, body)
 	mw := p.worker
 	mw.finals++
 	mw.strays = 0
 	mw.held = notStarted
 	w.m.cause.body = [][]byte{body}
-	switch {
-	case r.state == modelAbandoned:
+	switch r.state {
+	case modelAbandoned:
 		delete(mw.slots, r.address)
 		r.state = modelDone
 		if notStarted {
@@ -523,7 +523,7 @@ func (w *brokerWorld) opGone() error {
 		return nil
 	}
 	p := pick(w, all...)
-	w.trace("  peer %d", p.n)
+	w.tracef("  peer %d", p.n)
 	return w.gone(p)
 }
 
@@ -698,7 +698,7 @@ func (w *brokerWorld) opDrain() error {
 // end checks that nothing is left in the broker when its peers are gone and time
 // has passed, and that every request had its outcome.
 func (w *brokerWorld) end() error {
-	w.trace("end")
+	w.tracef("end")
 	for _, p := range w.living(func(*modelPeer) bool { return true }) {
 		if err := w.gone(p); err != nil {
 			return err

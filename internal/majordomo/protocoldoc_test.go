@@ -71,7 +71,7 @@ func (s *protocolDocScript) pass(d time.Duration) {
 	s.now = end
 }
 
-// ends ends p's connection.
+// ends is the end of p's connection.
 func (s *protocolDocScript) ends(p *Peer) {
 	fmt.Fprintf(&s.text, "(the connection of the %s ends)\n", p.Data)
 	s.carryOut(s.broker.Step(s.now, &Event{Kind: Gone, Peer: p}))
@@ -234,8 +234,7 @@ func protocolDocMembers(t reflect.Type) []string {
 		return protocolDocMembers(t.Elem())
 	case reflect.Struct:
 		var all []string
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
 				all = append(all, name)
 			}
@@ -286,7 +285,7 @@ func TestProtocolDocSections(t *testing.T) {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
 			return err
 		}
-		source, err := os.ReadFile(path)
+		source, err := os.ReadFile(path) //nolint:gosec // of this module
 		if err != nil {
 			return err
 		}

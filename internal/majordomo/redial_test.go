@@ -34,7 +34,7 @@ func TestRedialBacksOff(t *testing.T) {
 	var drawn uint64
 	d := redial{brokers: 2, min: 100 * time.Millisecond, max: time.Second, random: func() uint64 { return drawn }}
 	for _, ceiling := range []time.Duration{100, 200, 400, 800, 1000, 1000, 1000} {
-		ceiling *= time.Millisecond
+		ceiling *= time.Millisecond //nolint:durationcheck // it is a number until here
 		_, wait := d.failed()
 		require.Zero(t, wait)
 		drawn = uint64(ceiling) - 1

@@ -97,12 +97,11 @@ func newServingWorker(t require.TestingT, cfg WorkerConfig) *workerBed {
 }
 
 // serve lets the last dial succeed, and has the broker take the registration.
-func (b *workerBed) serve() []WorkerAction {
-	a := b.dialed(b.last)
+func (b *workerBed) serve() {
+	b.dialed(b.last)
 	if b.cfg.Speak == SpeakMesh {
-		a = b.answer(b.last, &Registered{Broker: "b", Incarnation: "1"})
+		b.answer(b.last, &Registered{Broker: "b", Incarnation: "1"})
 	}
-	return a
 }
 
 func (b *workerBed) step(ev *WorkerEvent) []WorkerAction {
@@ -272,7 +271,7 @@ func (b *workerBed) command(c mdp.Command) []WorkerAction {
 	return b.message(b.last, c.AppendTo(nil)...)
 }
 
-func (b *workerBed) heartbeat() []WorkerAction { return b.command(mdp.Command{Kind: mdp.Heartbeat}) }
+func (b *workerBed) heartbeat() { b.command(mdp.Command{Kind: mdp.Heartbeat}) }
 
 // mmi brings a reply to mmi.register.
 func (b *workerBed) mmi(body string) []WorkerAction {

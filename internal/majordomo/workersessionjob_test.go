@@ -175,7 +175,7 @@ func TestWorkerSessionControl(t *testing.T) {
 	other := b.run(workerAsk{token: 8})
 	const (
 		cancel = `{"jsonrpc":"2.0","method":"rpc.cancel"}`
-		credit = `{"jsonrpc":"2.0","method":"rpc.credit","params":{"n":%d}}`
+		credit = `{"jsonrpc":"2.0","method":"rpc.credit","params":{"n":%d}}` //nolint:gosec // credit, no credential
 	)
 	a := b.control(7, fmt.Sprintf(credit, 16))
 	require.Equal(t, []WorkerAction{{Kind: WorkerCredit, Job: j, N: 16}}, a)

@@ -275,7 +275,7 @@ func (l *workerLife) invariants(t *rapid.T) {
 		require.NotZero(t, s.NextWake(), "it never moves again")
 	}
 	if s.held && s.state == workerServing {
-		require.Positive(t, len(l.jobs), "the broker holds back for nothing")
+		require.NotEmpty(t, l.jobs, "the broker holds back for nothing")
 	}
 	if s.draining && s.state == workerLastJobs {
 		require.Positive(t, s.jobs.n, "it waits for nothing")

@@ -48,7 +48,7 @@ func (c *conn) Serve(ctx context.Context, receive func(batch []transport.Message
 	}
 	if err := ctx.Err(); err != nil {
 		if c.closed.Load() {
-			return c.end(transport.ErrClosed, true)
+			return c.why()
 		}
 		return err
 	}
@@ -65,7 +65,8 @@ func (c *conn) Serve(ctx context.Context, receive func(batch []transport.Message
 			return ctx.Err()
 		}
 	}
-	c.over = c.end(reason(err), true)
+	c.end(reason(err), true)
+	c.over = c.why()
 	c.started.Wait()
 	return c.over
 }

@@ -243,7 +243,8 @@ func (k *link) take(o *out) (cost, count int) {
 		k.queue, k.spare = k.spare[:0], nil
 	} else {
 		rest := k.queue[count:]
-		k.queue, k.spare = append(k.spare[:0], rest...), nil
+		k.spare = append(k.spare[:0], rest...)
+		k.queue, k.spare = k.spare, nil
 		clear(rest)
 	}
 	k.flushed -= count
@@ -342,10 +343,9 @@ func (k *link) release(o *out) {
 	k.pool.Put(o)
 }
 
-// end ends the link for why, if nothing has ended it before, and returns why it
-// ended. What was flushed is still written as far as the other side takes it at
-// once, unless drop is set.
-func (k *link) end(why error, drop bool) error {
+// end ends the link for why, if nothing has ended it before. What was flushed is
+// still written as far as the other side takes it at once, unless drop is set.
+func (k *link) end(why error, drop bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.ended == nil {
@@ -355,10 +355,16 @@ func (k *link) end(why error, drop bool) error {
 	if !drop && k.writer == flusher {
 		clear(k.queue[k.flushed:])
 		k.queue = k.queue[:k.flushed]
-		return k.ended // whoever writes closes
+		return // whoever writes closes
 	}
 	k.drop()
 	_ = k.conn.Close() // it was closed before, or nobody can do anything about it
+}
+
+// why returns why the link ended.
+func (k *link) why() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	return k.ended
 }
 

@@ -19,6 +19,7 @@ const (
 // frames are packed into scratch, large ones are referred to.
 type out struct {
 	scratch []byte
+	packed  int // how much of scratch is in parts
 	parts   []part
 	vector  [][]byte // of what is left to be written
 }
@@ -33,16 +34,7 @@ type part struct {
 func (o *out) reset() {
 	clear(o.parts)
 	clear(o.vector[:cap(o.vector)])
-	o.scratch, o.parts, o.vector = o.scratch[:0], o.parts[:0], o.vector[:0]
-}
-
-// size returns how many bytes o has.
-func (o *out) size() int {
-	n := len(o.scratch)
-	for i := range o.parts {
-		n += len(o.parts[i].frame)
-	}
-	return n
+	o.scratch, o.packed, o.parts, o.vector = o.scratch[:0], 0, o.parts[:0], o.vector[:0]
 }
 
 // message adds the frames of m.
@@ -76,15 +68,9 @@ func (o *out) refer(frame []byte) {
 
 // pack makes a part of what scratch has beyond the last one.
 func (o *out) pack() {
-	from := 0
-	for i := len(o.parts) - 1; i >= 0; i-- {
-		if o.parts[i].frame == nil {
-			from = o.parts[i].to
-			break
-		}
-	}
-	if from < len(o.scratch) {
-		o.parts = append(o.parts, part{from: from, to: len(o.scratch)})
+	if o.packed < len(o.scratch) {
+		o.parts = append(o.parts, part{from: o.packed, to: len(o.scratch)})
+		o.packed = len(o.scratch)
 	}
 }
 

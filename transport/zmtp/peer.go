@@ -63,7 +63,8 @@ func (p *peer) Close() error {
 func (p *peer) run() {
 	defer p.listener.leave(p)
 	if err := p.greet(); err != nil {
-		if why := p.end(err, true); why != transport.ErrClosed { //nolint:errorlint // the listener's own end, and no other
+		p.end(err, true)
+		if why := p.why(); why != transport.ErrClosed { //nolint:errorlint // the listener's own end, and no other
 			p.listener.transport.refused(why)
 			p.listener.note("handshake failed", p.identity.Addr, why)
 		}
@@ -75,7 +76,8 @@ func (p *peer) run() {
 		return
 	}
 	err := p.receive(r.Receive)
-	why := p.end(reason(err), true)
+	p.end(reason(err), true)
+	why := p.why()
 	p.listener.transport.ended(why)
 	if errors.Is(why, ErrProtocol) || errors.Is(why, ErrSilent) {
 		p.listener.note("connection ended", p.identity.Addr, why)

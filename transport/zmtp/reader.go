@@ -3,6 +3,7 @@ package zmtp
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
@@ -233,7 +234,7 @@ func (r *reader) closeMessage() {
 	if n := len(m); cap(m) == cap(r.frames)-len(r.frames) { // it didn't outgrow its room
 		r.frames = r.frames[:len(r.frames)+n]
 	}
-	r.batch = append(r.batch, m[:len(m):len(m)])
+	r.batch = append(r.batch, slices.Clip(m))
 	r.message, r.bytes = nil, 0
 }
 

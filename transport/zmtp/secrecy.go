@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mdpmesh/mesh/internal/curvezmq"
 	"github.com/mdpmesh/mesh/transport"
@@ -64,7 +65,7 @@ func (r *reader) unseal(body []byte) error {
 		return r.plainCommand(payload)
 	}
 	r.plain = r.plain[:len(r.plain)+size] // the payload is there
-	return r.add(payload[:len(payload):len(payload)], flags&curvezmq.More != 0)
+	return r.add(slices.Clip(payload), flags&curvezmq.More != 0)
 }
 
 // plainChunk is how much memory decrypted frames are cut from at a time.
@@ -128,8 +129,7 @@ func (h *handshake) curveClient(server curve.Key, keys *curve.KeyPair, own wire.
 
 // curveError returns what an error of the handshake means for who dialled.
 func curveError(err error) error {
-	var refused *curvezmq.RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*curvezmq.RefusedError](err); ok {
 		reason := refused.Reason
 		if reason == unknownKey {
 			reason += " (the broker doesn't know this key)"

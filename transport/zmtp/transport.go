@@ -76,7 +76,7 @@ func (t *Transport) listen(ctx context.Context, addr string) (*listener, error) 
 				return nil, err
 			}
 			at.host = filepath.Join(dir, "socket")
-		} else if err := removeStale(at.host); err != nil {
+		} else if err := removeStale(ctx, at.host); err != nil {
 			return nil, err
 		}
 	}
@@ -93,12 +93,13 @@ func (t *Transport) listen(ctx context.Context, addr string) (*listener, error) 
 
 // removeStale removes the socket that a listener left behind that is no more: it
 // exists, and nobody accepts at it.
-func removeStale(path string) error {
+func removeStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
 		return nil // what is wrong with the path, Listen says
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
+	d := net.Dialer{Timeout: time.Second}
+	conn, err := d.DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close() // it only asked whether somebody is there
 		return fmt.Errorf("%w: already in use", transport.ErrAddress)
