@@ -43,7 +43,7 @@ func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([]
 	defer c.opaque.put(l)
 	k := c.calls.Get().(*call)
 	defer c.recycle(k)
-	k.opaque = true
+	k.opaque, k.request.Window = true, 1 // partial replies are wanted
 	now := l.clock.now()
 	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, c.deadline(ctx, now, 0, false)
 	l.start(now, k)

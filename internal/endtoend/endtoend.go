@@ -92,6 +92,7 @@ func (b *bed) broker(addr string) *broker {
 	require.NoError(b, err)
 	br, err := mesh.NewBroker(mesh.BrokerConfig{Heartbeat: heartbeat})
 	require.NoError(b, err)
+	events := br.Subscribe(0)
 	served := make(chan error, 1)
 	go func() { served <- br.Serve(context.Background(), l) }()
 	b.Cleanup(func() {
@@ -100,7 +101,7 @@ func (b *bed) broker(addr string) *broker {
 		_ = br.Shutdown(over) // it may have ended in the case
 		_ = <-served          // the case has seen how it ended
 	})
-	return &broker{br, transport.Endpoint{Addr: l.Addr(), ServerKey: b.ServerKey}, br.Subscribe(0)}
+	return &broker{br, transport.Endpoint{Addr: l.Addr(), ServerKey: b.ServerKey}, events}
 }
 
 // await waits for an event.

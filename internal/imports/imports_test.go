@@ -414,6 +414,7 @@ func load(t *testing.T) list {
 	touch(t, root)
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,Imports,Deps,Standard,Module", "./...")
 	cmd.Dir = root
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=1") // the rules are about everything that may be built
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

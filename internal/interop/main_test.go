@@ -45,7 +45,7 @@ var (
 )
 
 func missing(what, name string, args ...string) string {
-	cmd := exec.Command(name, args...) //nolint:noctx,gosec // it ends by itself, several tests wait for it, and both are the test's own words
+	cmd := exec.Command(name, args...) //nolint:gosec // it ends by itself, several tests wait for it, and both are the test's own words
 	cmd.Env = environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Sprintf("this test needs %s: %v\n%s", what, err, out)

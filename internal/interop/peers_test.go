@@ -66,7 +66,7 @@ func TestSizes(t *testing.T) {
 // A client of the examples sends again what no worker was given.
 func TestRetry(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{Service: mesh.ServiceLimits{Queued: 1}}, zmtp.Config{})
 		p := l.start(t, b.addr, "once", 1)
 		c := of("", false, l.client(t, b.addr))
@@ -98,7 +98,7 @@ func TestRetry(t *testing.T) {
 // connection.
 func TestKey(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		p := l.start(t, b.addr, "once", 4)
 		outcomes := make(chan line, 2)
@@ -127,7 +127,7 @@ func TestKey(t *testing.T) {
 func TestOddInput(t *testing.T) {
 	t.Parallel()
 	need(t, pythonMissing)
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		l.start(t, b.addr, "tea", 1)
 		startPython(t, "worker.py", "02", b.addr, "plain", "2500", "1")

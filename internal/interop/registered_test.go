@@ -92,7 +92,7 @@ func manage(t *testing.T, c *mesh.Client, name, params string) string {
 // said.
 func TestCapacity(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		l.start(t, b.addr, "tea", 4)
 		b.joined("tea")
@@ -121,7 +121,7 @@ func TestCapacity(t *testing.T) {
 // The address frame tells a worker how much time is left.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		p := l.start(t, b.addr, "tea", 4)
 		c := newClient(t, b.addr, mesh.ClientConfig{Name: "till", Timeout: -1})
@@ -154,7 +154,7 @@ func TestDeadline(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		p := l.start(t, b.addr, "tea", 1)
 		c := newClient(t, b.addr, mesh.ClientConfig{})
@@ -220,7 +220,7 @@ func TestHeartbeatsOfBusyWorkers(t *testing.T) {
 // goes on.
 func TestSilentWorker(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", pace(150*time.Millisecond), zmtp.Config{})
 		p := l.start(t, b.addr, "tea", 2)
 		b.joined("tea")
@@ -237,7 +237,7 @@ func TestSilentWorker(t *testing.T) {
 // any other hears that it was lost.
 func TestKilledWorker(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		c := newClient(t, b.addr, mesh.ClientConfig{})
 		foreign := of("", false, l.client(t, b.addr))
@@ -357,7 +357,7 @@ func TestBrokerRestart(t *testing.T) {
 // request came.
 func TestBrokerLost(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		cfg := pace(500 * time.Millisecond)
 		first := open(t, "", cfg, zmtp.Config{})
 		p := l.start(t, first.addr, "once", 2)
@@ -378,7 +378,7 @@ func TestBrokerLost(t *testing.T) {
 // it ran.
 func TestDisconnect(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", pace(time.Second), zmtp.Config{})
 		p := l.start(t, b.addr, "tea", 1)
 		c := newClient(t, b.addr, mesh.ClientConfig{})
@@ -401,7 +401,7 @@ func TestDisconnect(t *testing.T) {
 // and takes requests again once it has room.
 func TestNotStarted(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", pace(time.Second), zmtp.Config{})
 		l.start(t, b.addr, "once", 1)
 		c := newClient(t, b.addr, mesh.ClientConfig{})
@@ -424,7 +424,7 @@ func TestNotStarted(t *testing.T) {
 // Workers that stop finish what they have, and lose nothing that is on its way.
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		b := open(t, "", mesh.BrokerConfig{}, zmtp.Config{})
 		c := newClient(t, b.addr, mesh.ClientConfig{Retry: mesh.Retry{Attempts: 1}})
 		p := l.start(t, b.addr, "once", 8)
@@ -506,7 +506,7 @@ func TestGracefulStopOfPlainWorkers(t *testing.T) {
 func TestDraining(t *testing.T) {
 	t.Parallel()
 	need(t, pythonMissing)
-	inEach(t, func(t *testing.T, l language) { //nolint:thelper // it is the test
+	inEach(t, func(t *testing.T, l language) {
 		cfg := pace(500 * time.Millisecond)
 		first, second := open(t, "", cfg, zmtp.Config{}), open(t, "", cfg, zmtp.Config{})
 		newWorker(t, second.addr, "once", mesh.WorkerConfig{})

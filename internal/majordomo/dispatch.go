@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
@@ -18,6 +19,12 @@ func (b *Broker) request(p *Peer, ev *Event) {
 	}
 	if !b.permitted(p, r) {
 		b.fail(r, failure{code: jsonrpc.CodeNotPermitted, text: "not permitted to call " + quoted(string(r.name))})
+		return
+	}
+	if r.env.Kind == jsonrpc.Notification && bytes.HasPrefix(r.env.Method, controlPrefix) {
+		// To a worker it would be word of another request, which it doesn't have, and
+		// it would never reply.
+		b.fail(r, failure{code: jsonrpc.CodeMethodNotFound, text: "notifications that begin with rpc. are the broker's"})
 		return
 	}
 	s, f := b.asked(r)

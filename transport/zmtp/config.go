@@ -14,7 +14,7 @@ import (
 const (
 	DefaultMaxQueuedMessages     = 64 << 10
 	DefaultMaxQueuedBytes        = 64 << 20
-	DefaultMaxMessageBytes       = 16 << 20
+	DefaultMaxMessageBytes       = 20 << 20 // more than a broker takes, which says so; a transport can only hang up
 	DefaultMaxFrames             = 1 << 10
 	DefaultMaxPending            = 4 << 10
 	DefaultMaxConnections        = 64 << 10

@@ -65,7 +65,7 @@ func (c *conn) Serve(ctx context.Context, receive func(batch []transport.Message
 			return ctx.Err()
 		}
 	}
-	c.end(reason(err), true)
+	c.end(reason(err), !c.closed.Load()) // what was flushed before Close may be on its way out
 	c.over = c.why()
 	c.started.Wait()
 	return c.over

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
@@ -102,6 +103,9 @@ const (
 	backlog        // a goroutine of its own, which waits for the other side
 )
 
+// linger is how long the other side may take for what was flushed before Close.
+const linger = time.Second
+
 // maxFlushes is how many times a goroutine that flushed writes for others before
 // it leaves the rest to a writer.
 const maxFlushes = 16
@@ -161,7 +165,10 @@ func (k *link) sendCommand(body []byte) {
 // waits. The caller is the writer.
 func (k *link) write() {
 	o := k.pool.Get().(*out)
-	for range maxFlushes {
+	for n := 1; ; n++ {
+		if n > maxFlushes && k.leaveBacklog(o, 0, 0) {
+			return
+		}
 		cost, count := k.take(o)
 		if count < 0 {
 			k.release(o)
@@ -178,28 +185,29 @@ func (k *link) write() {
 				k.release(o)
 				return
 			}
-			k.leaveBacklog(o, cost, count)
+			if !k.leaveBacklog(o, cost, count) {
+				k.failed(err)
+				k.release(o)
+			}
 			return
 		}
 		k.wrote(cost, count)
 		o.reset()
 	}
-	k.leaveBacklog(o, 0, 0)
 }
 
 // leaveBacklog has a goroutine go on with o and with what comes after it, and wait
-// for the other side.
-func (k *link) leaveBacklog(o *out, cost, count int) {
+// for the other side. It returns false where the link has ended: then nobody may be
+// there any more to wait for the goroutine.
+func (k *link) leaveBacklog(o *out, cost, count int) bool {
 	k.mu.Lock()
-	if k.ended != nil { // the other side doesn't take it at once, so it gets no more
-		k.stopped(true)
-		k.mu.Unlock()
-		k.release(o)
-		return
+	defer k.mu.Unlock()
+	if k.ended != nil {
+		return false
 	}
 	k.writer = backlog
 	k.tasks.Go(func() { k.drain(o, cost, count) })
-	k.mu.Unlock()
+	return true
 }
 
 // drain writes until nothing is left, waiting for the other side. It ends with the
@@ -344,7 +352,7 @@ func (k *link) release(o *out) {
 }
 
 // end ends the link for why, if nothing has ended it before. What was flushed is
-// still written as far as the other side takes it at once, unless drop is set.
+// still written, if the other side takes it soon, unless drop is set.
 func (k *link) end(why error, drop bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -352,9 +360,12 @@ func (k *link) end(why error, drop bool) {
 		k.ended = why
 	}
 	k.closed.Store(true)
-	if !drop && k.writer == flusher {
+	if !drop && k.writer != nobody {
 		clear(k.queue[k.flushed:])
 		k.queue = k.queue[:k.flushed]
+		if k.writer == backlog {
+			_ = k.conn.SetWriteDeadline(time.Now().Add(linger)) // or it has failed, and the writer says so
+		}
 		return // whoever writes closes
 	}
 	k.drop()

@@ -76,7 +76,7 @@ func (p *peer) run() {
 		return
 	}
 	err := p.receive(r.Receive)
-	p.end(reason(err), true)
+	p.end(reason(err), !p.closed.Load()) // what was flushed before Close may be on its way out
 	why := p.why()
 	p.listener.transport.ended(why)
 	if errors.Is(why, ErrProtocol) || errors.Is(why, ErrSilent) {
