@@ -1,7 +1,9 @@
 # make          builds, vets, lints and tests: what a change must pass
 # make test     vets, lints and tests, and installs what is missing for it
 #
-# All that is needed is Go, and a C compiler for the race detector.
+# All that is needed is Go; with a C compiler there is the race detector, and
+# transport/zmq, for which libzmq is installed where it is missing (Debian). The tests
+# in internal/interop run where Python and Node have ZeroMQ, see there.
 
 GO        ?= go
 FUZZTIME  ?= 10s
@@ -17,7 +19,7 @@ RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 all: build test
 
 .PHONY: build
-build:
+build: libzmq
 	$(GO) build ./...
 
 .PHONY: vet
@@ -40,7 +42,7 @@ $(LINT):
 	mv bin/golangci-lint $@
 
 .PHONY: test
-test: vet lint race-detector
+test: libzmq vet lint race-detector
 	$(GO) test $(RACE) -shuffle=on ./...
 
 # Three times over, to find tests that fail now and then.
@@ -48,10 +50,25 @@ test: vet lint race-detector
 test-race-count: race-detector
 	$(GO) test $(RACE) -shuffle=on -count=3 ./...
 
+# The benchmarks are a module of their own.
+.PHONY: test-bench
+test-bench:
+	cd bench && $(GO) vet ./... && $(GO) test ./...
+
 .PHONY: test-nocgo
 test-nocgo:
 	CGO_ENABLED=0 $(GO) build ./...
 	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
+
+# With cgo, transport/zmq is built, which needs libzmq.
+.PHONY: libzmq
+libzmq:
+	@if [ -n "$(RACE)" ] && ! pkg-config --exists libzmq 2>/dev/null; then \
+		if ! command -v apt-get >/dev/null; then \
+			echo "Install libzmq and pkg-config, or set CGO_ENABLED=0." >&2; exit 1; \
+		fi; \
+		$$([ "$$(id -u)" = 0 ] || echo sudo) sh -c 'apt-get update -qq && apt-get install -qq -y --no-install-recommends pkg-config libzmq3-dev'; \
+	fi
 
 # Somebody at home may do without the race detector; continuous integration not.
 .PHONY: race-detector

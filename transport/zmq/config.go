@@ -1,0 +1,168 @@
+package zmq
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/curve"
+)
+
+// The defaults of a [Config].
+const (
+	DefaultMaxQueuedMessages     = 64 << 10
+	DefaultMaxQueuedBytes        = 64 << 20
+	DefaultMaxMessageBytes       = 16 << 20
+	DefaultMaxFrames             = 1 << 10
+	DefaultMaxPending            = 4 << 10
+	DefaultMaxConnections        = 64 << 10
+	DefaultMaxConnectionsPerHost = 32 << 10
+	DefaultMaxHandshakes         = 1 << 10
+	DefaultHandshakeTimeout      = 5 * time.Second
+	DefaultHeartbeatTimeout      = 30 * time.Second
+)
+
+// frameOverhead is what a frame holds beside its bytes: its slice header.
+const frameOverhead = 24
+
+// Config says how a [Transport] works. The zero value speaks the NULL mechanism,
+// which protects nothing, with useful limits.
+type Config struct {
+	// Keys are this end's own keys for CURVE (RFC 26). With keys, listeners take
+	// no peers but those whose key Authenticate knows, and Dial wants every
+	// endpoint to have the broker's ServerKey; nothing is sent in clear. If nil,
+	// the mechanism is NULL.
+	Keys *curve.KeyPair
+	// Authenticate says who has a public key, by the name that Identity has and
+	// that rights go by, and whether it may connect at all. A name with a NUL is
+	// refused. No handshake goes on while it runs, so it should answer from memory.
+	// If nil, listeners with Keys refuse everybody.
+	Authenticate func(key curve.Key) (name string, ok bool)
+	// MaxQueuedMessages bounds the messages that wait to be given to libzmq for
+	// one connection. If zero, DefaultMaxQueuedMessages.
+	MaxQueuedMessages int
+	// MaxQueuedBytes bounds the bytes that wait to be given to libzmq for one
+	// connection; each frame counts with 24 bytes more than it has. An empty queue
+	// takes any message that the other limits allow. If zero,
+	// DefaultMaxQueuedBytes.
+	MaxQueuedBytes int
+	// MaxMessageBytes bounds the bytes in the frames of one message, both ways. A
+	// peer that sends a larger one is disconnected. If zero,
+	// DefaultMaxMessageBytes.
+	MaxMessageBytes int
+	// MaxFrames bounds the frames of one message, both ways. If zero,
+	// DefaultMaxFrames.
+	MaxFrames int
+	// MaxPending bounds the connections that a listener holds, handshake done,
+	// before its Serve has accepted them; more are closed. If zero,
+	// DefaultMaxPending.
+	MaxPending int
+	// MaxConnections bounds the connections of one listener, those included whose
+	// handshake goes on. More are closed at once. If zero, DefaultMaxConnections.
+	MaxConnections int
+	// MaxConnectionsPerHost bounds those of one IP address. If zero,
+	// DefaultMaxConnectionsPerHost.
+	MaxConnectionsPerHost int
+	// MaxHandshakes bounds the handshakes that go on at a listener at a time. If
+	// there are more, the oldest is closed. If zero, DefaultMaxHandshakes.
+	MaxHandshakes int
+	// HandshakeTimeout bounds the handshake of a connection that was accepted, and
+	// that of a dialled one as well as the context of Dial. If zero,
+	// DefaultHandshakeTimeout.
+	HandshakeTimeout time.Duration
+	// HeartbeatInterval is how often a connection is asked for a sign of life with
+	// PING (RFC 37). If zero, never: Majordomo has heartbeats of its own, and the
+	// kernel notices hosts that are gone.
+	HeartbeatInterval time.Duration
+	// HeartbeatTimeout is how long a connection that is asked may be silent before
+	// it is given up. If zero, DefaultHeartbeatTimeout.
+	HeartbeatTimeout time.Duration
+	// Logger hears of peers that break the protocol and of handshakes that fail,
+	// at a limited rate. Nothing that a peer sent is logged. If nil, nobody does.
+	Logger *slog.Logger
+}
+
+// withDefaults returns c with every zero replaced.
+func (c Config) withDefaults() Config {
+	c.MaxQueuedMessages = cmp.Or(c.MaxQueuedMessages, DefaultMaxQueuedMessages)
+	c.MaxQueuedBytes = cmp.Or(c.MaxQueuedBytes, DefaultMaxQueuedBytes)
+	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, DefaultMaxMessageBytes)
+	c.MaxFrames = cmp.Or(c.MaxFrames, DefaultMaxFrames)
+	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
+	c.MaxConnections = cmp.Or(c.MaxConnections, DefaultMaxConnections)
+	c.MaxConnectionsPerHost = cmp.Or(c.MaxConnectionsPerHost, DefaultMaxConnectionsPerHost)
+	c.MaxHandshakes = cmp.Or(c.MaxHandshakes, DefaultMaxHandshakes)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, DefaultHandshakeTimeout)
+	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, DefaultHeartbeatTimeout)
+	if c.Keys != nil {
+		keys := *c.Keys // it may change afterwards
+		c.Keys = &keys
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// validate returns an error that names the first field that can't be meant.
+func (c Config) validate() error {
+	for _, limit := range []struct {
+		field string
+		value int64
+	}{
+		{"MaxQueuedMessages", int64(c.MaxQueuedMessages)},
+		{"MaxQueuedBytes", int64(c.MaxQueuedBytes)},
+		{"MaxMessageBytes", int64(c.MaxMessageBytes)},
+		{"MaxFrames", int64(c.MaxFrames)},
+		{"MaxPending", int64(c.MaxPending)},
+		{"MaxConnections", int64(c.MaxConnections)},
+		{"MaxConnectionsPerHost", int64(c.MaxConnectionsPerHost)},
+		{"MaxHandshakes", int64(c.MaxHandshakes)},
+		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
+		{"HeartbeatInterval", int64(c.HeartbeatInterval)},
+		{"HeartbeatTimeout", int64(c.HeartbeatTimeout)},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("zmq: Config.%s is negative", limit.field)
+		}
+	}
+	if c.Keys == nil {
+		return nil
+	}
+	if err := c.Keys.Check(); err != nil {
+		return fmt.Errorf("zmq: Config.Keys: %w", err)
+	}
+	return nil
+}
+
+// checkKeys says whether the keys that there are do for dialling the endpoint.
+func (c Config) checkKeys(to transport.Endpoint) error {
+	switch {
+	case to.ServerKey == "" && c.Keys == nil:
+		return nil
+	case to.ServerKey == "": // rather than in clear
+		return fmt.Errorf("%w: Config.Keys is set, so the endpoint needs the broker's ServerKey", transport.ErrAddress)
+	case c.Keys == nil:
+		return fmt.Errorf("%w: the endpoint has a ServerKey, so Config.Keys is needed", transport.ErrAddress)
+	}
+	if _, err := curve.ParseKey(to.ServerKey); err != nil {
+		return fmt.Errorf("%w: ServerKey: %w", transport.ErrAddress, err)
+	}
+	return nil
+}
+
+// cost returns what m counts for in a queue, or an error for a message that
+// must not be sent.
+func (c *Config) cost(m transport.Message) (int, error) {
+	if len(m) == 0 {
+		return 0, transport.ErrEmpty
+	}
+	size := m.Size()
+	if len(m) > c.MaxFrames || size > c.MaxMessageBytes {
+		return 0, fmt.Errorf("zmq: %d bytes in %d frames, at most %d in %d are allowed: %w",
+			size, len(m), c.MaxMessageBytes, c.MaxFrames, transport.ErrTooLarge)
+	}
+	return size + frameOverhead*len(m), nil
+}
