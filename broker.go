@@ -139,6 +139,7 @@ type Broker struct {
 	over    bool
 	cancel  context.CancelFunc
 	result  error         // what Serve returned
+	cut     error         // why a Shutdown cut what was left; nil: none did
 	drained chan struct{} // closed once every running request has its reply
 	ended   chan struct{} // closed when Serve has ended
 }
@@ -192,15 +193,16 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 		}
 		return fmt.Errorf("mesh: Broker.Serve: called twice, or after Shutdown: %w", ErrClosed)
 	}
-	b.serving = true
-	ctx, b.cancel = context.WithCancel(ctx)
-	b.mu.Unlock()
-	defer b.cancel()
 	core, err := majordomo.NewBroker(b.cfg.core(), time.Now())
 	if err != nil {
+		b.mu.Unlock()
 		return err // never: NewBroker has made one of the same config
 	}
-	b.stage.begin(core)
+	b.serving = true
+	ctx, b.cancel = context.WithCancel(ctx)
+	b.stage.begin(core) // before anybody can shut the broker down
+	b.mu.Unlock()
+	defer b.cancel()
 
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -232,7 +234,7 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 // answered [ErrDraining], so that their callers go elsewhere, running ones get
 // their replies, workers are told to leave, and then the listeners close
 // (docs/protocol.md "Stopping"). If ctx ends before, everything is cut and its
-// error is returned; if Serve ended for another reason meanwhile, Serve's. A
+// error is returned, also by other calls that wait; if Serve ended for another reason meanwhile, Serve's. A
 // broker that was never served, or ended already, is shut down at once.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
@@ -247,7 +249,10 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-b.ended
 		return nil
 	}
-	deadline, _ := ctx.Deadline()
+	deadline, ok := ctx.Deadline()
+	if ok { // what can't be told must end before everything is cut
+		deadline = deadline.Add(-min(time.Until(deadline)/drainMargin, time.Second))
+	}
 	b.stage.drain(deadline)
 	var err error
 	select {
@@ -256,10 +261,17 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	b.mu.Lock()
+	b.cut = cmp.Or(b.cut, err)
+	b.mu.Unlock()
 	cancel()
 	<-b.ended
-	return cmp.Or(err, b.result)
+	return cmp.Or(err, b.cut, b.result)
 }
+
+// drainMargin is the part of the time of Shutdown that is left when the broker gives
+// up the opaque requests that no worker came for.
+const drainMargin = 10
 
 // Snapshot returns the broker's state at one moment. Its cost grows with the
 // number of services and peers, and the broker does nothing else meanwhile. It

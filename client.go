@@ -55,7 +55,7 @@ type ClientConfig struct {
 	Codec Codec
 	// Errors gives the application's errors their codes. It may be nil.
 	Errors *Errors
-	// Interceptors wrap every call; see [Interceptor] for their order.
+	// Interceptors wrap every call of a method; see [Interceptor] for their order.
 	Interceptors []Interceptor
 	// Logger hears of connections. If nil, nobody does.
 	Logger *slog.Logger
@@ -130,7 +130,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 func (c *Client) newLink(opaque bool) (*clientLink, error) {
 	cfg := &c.cfg
 	session, err := majordomo.NewClientSession(majordomo.ClientConfig{
-		Brokers: len(cfg.Brokers), Speak: cfg.Speak, Opaque: opaque,
+		Brokers: len(cfg.Brokers), Speak: majordomo.Speak(cfg.Speak), Opaque: opaque,
 		HeartbeatInterval: cfg.Heartbeat.Interval, Liveness: cfg.Heartbeat.Liveness,
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
 		RetryMin: cfg.Retry.Backoff.Min, RetryMax: cfg.Retry.Backoff.Max, MaxAttempts: cfg.Retry.Attempts,
@@ -203,6 +203,7 @@ func (c *Client) Notify(ctx context.Context, method string, params any, options 
 // [StreamMethod.Call]. A method that replies with one gives that.
 func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
+		left := false // whatever interceptors make of that
 		s, err := c.untyped(method)
 		if err == nil {
 			params, err = readParams(params)
@@ -211,13 +212,13 @@ func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMe
 			streaming := *s
 			streaming.stream = true
 			err = c.streamValues(ctx, &streaming, params, func(value json.RawMessage) error {
-				if !yield(value, nil) {
+				if left = left || !yield(value, nil); left {
 					return errStopReading
 				}
 				return nil
 			}, options)
 		}
-		if err != nil && !errors.Is(err, errStopReading) {
+		if err != nil && !left {
 			yield(nil, err)
 		}
 	}
@@ -392,6 +393,7 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 			settled = true
 			return c.outcome(ctx, k)
 		case len(values) > 0:
+			k.spoken = true
 			c.link.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values)})
 		default:
 			select {
@@ -400,6 +402,16 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 				c.link.abort(k, ctx.Err())
 				<-k.done
 				settled = true
+				if k.failed {
+					return c.outcome(ctx, k)
+				}
+				// The whole of it came before: what is ready wins.
+				values, _ := k.parts.take()
+				for _, value := range values {
+					if err := part(value); err != nil {
+						return nil, err
+					}
+				}
 				return c.outcome(ctx, k)
 			}
 		}

@@ -1,10 +1,13 @@
 package mesh_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh"
+	"github.com/mdpmesh/mesh/internal/mdp"
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/inproc"
 )
@@ -631,5 +635,141 @@ func TestClientNoSuch(t *testing.T) {
 		require.NoError(t, w.Shutdown(t.Context()))
 		_, err = c.CallRaw(t.Context(), "tea.brew", nil, mesh.NoRetry())
 		require.ErrorIs(t, err, mesh.ErrNoWorker)
+	})
+}
+
+// A timer that fires while somebody else runs the session isn't lost.
+func TestClientTimersUnderLoad(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	var busy sync.WaitGroup
+	for range 4 { // so that turns begin late
+		busy.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	defer busy.Wait()
+	defer close(stop)
+	c := callDial(t, mesh.ClientConfig{Transport: inproc.New(inproc.Config{})})
+	for range 30 {
+		var calls sync.WaitGroup
+		for i := range 3 {
+			calls.Go(func() {
+				err := c.Call(t.Context(), "tea.brew", nil, nil, mesh.Timeout(time.Duration(2+i%2)*time.Millisecond))
+				require.ErrorIs(t, err, mesh.ErrTimeout)
+			})
+		}
+		calls.Wait()
+	}
+}
+
+// A stream whose context ends when all of it has come is complete, or fails: it is
+// never shorter without an error.
+func TestStreamIsCompleteOrFails(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{}, 1)
+	tea := mesh.NewService("tea").HandleRawStream("pour", func(context.Context, json.RawMessage) iter.Seq2[json.RawMessage, error] {
+		return func(yield func(json.RawMessage, error) bool) {
+			for i := range 3 {
+				if !yield(json.RawMessage(strconv.Itoa(i)), nil) {
+					break
+				}
+			}
+			select {
+			case ended <- struct{}{}:
+			default:
+			}
+		}
+	})
+	m := callStart(t, mesh.Config{}, tea)
+	for range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			select {
+			case <-ended:
+			case <-ctx.Done():
+			}
+			cancel()
+		}()
+		values, err := callCollect(m.Client().StreamRaw(ctx, "tea.pour", nil))
+		if err == nil {
+			require.Len(t, values, 3)
+		}
+		cancel()
+	}
+}
+
+// A reader that leaves its loop isn't called again, whatever interceptors make of
+// that.
+func TestStreamLeftUnderInterceptor(t *testing.T) {
+	t.Parallel()
+	tea := mesh.NewService("tea").HandleRawStream("pour", func(context.Context, json.RawMessage) iter.Seq2[json.RawMessage, error] {
+		return func(yield func(json.RawMessage, error) bool) {
+			for yield(json.RawMessage("1"), nil) {
+			}
+		}
+	})
+	m := callStart(t, mesh.Config{Client: mesh.ClientConfig{Interceptors: []mesh.Interceptor{
+		func(next mesh.Invoker) mesh.Invoker {
+			return func(ctx context.Context, in *mesh.Invocation) (json.RawMessage, error) {
+				part := in.Part
+				in.Part = func(value json.RawMessage) error {
+					_ = part(value) // it goes on though the reader has left
+					return part(value)
+				}
+				result, err := next(ctx, in)
+				if err != nil {
+					err = errors.New("my own: " + err.Error())
+				}
+				return result, err
+			}
+		},
+	}}}, tea)
+	read := 0
+	for range m.Client().StreamRaw(t.Context(), "tea.pour", nil) {
+		read++
+		break
+	}
+	for range mesh.NewStream[map[string]int, int]("tea.pour").Call(t.Context(), m.Client(), nil) {
+		read++
+		break
+	}
+	require.Equal(t, 2, read)
+}
+
+// An opaque request gets the frames of partial replies first, and waits for its turn
+// no longer than it may.
+func TestClientRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := inproc.New(inproc.Config{})
+		callPlay(t, network, callAddr, func(r *callRequest) {
+			if string(r.Body[0]) == "silence" {
+				return
+			}
+			r.send(mdp.ClientPartial, []byte("a"), []byte("b"))
+			r.send(mdp.ClientPartial, []byte("c"))
+			r.send(mdp.ClientFinal, []byte("d"))
+		})
+		c := callDial(t, mesh.ClientConfig{Transport: network, Speak: mesh.SpeakMDP02, MaxOpaque: 1, Timeout: time.Second})
+		got, err := c.Request(t.Context(), "tea", [][]byte{[]byte("ask")})
+		require.NoError(t, err)
+		require.Equal(t, "abcd", string(bytes.Join(got, nil)))
+
+		start := time.Now()
+		errs := make(chan error, 3)
+		for range cap(errs) {
+			go func() { errs <- callLast(c.Request(t.Context(), "tea", [][]byte{[]byte("silence")})) }()
+		}
+		for range cap(errs) {
+			require.ErrorIs(t, <-errs, mesh.ErrTimeout)
+		}
+		require.InDelta(t, time.Second, time.Since(start), float64(10*time.Millisecond))
 	})
 }

@@ -26,6 +26,10 @@ type call struct {
 	failed  bool
 
 	parts *parts // of a stream
+
+	// spoken: word of the call was left for whoever runs the session, who may come
+	// to it after the call is done.
+	spoken bool
 }
 
 func newCall() any {
@@ -34,8 +38,12 @@ func newCall() any {
 	return k
 }
 
-// recycle makes k ready for another call. Its outcome was taken.
+// recycle makes k ready for another call. Its outcome was taken. One of which there
+// may still be word under way is left to the collector.
 func (c *Client) recycle(k *call) {
+	if k.spoken {
+		return
+	}
 	done := k.done
 	*k = call{done: done}
 	k.request.Data = k
@@ -144,6 +152,7 @@ func (l *clientLink) start(now time.Time, k *call) {
 
 // abort ends a call that nobody waits for any more.
 func (l *clientLink) abort(k *call, why error) {
+	k.spoken = true
 	l.submit(clientWork{kind: majordomo.ClientAbort, call: k, err: why})
 }
 
@@ -225,6 +234,9 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 	}
 	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
 		return
+	}
+	if w.kind == majordomo.ClientWake {
+		l.link.woke()
 	}
 	l.step(now, ev, t)
 	switch w.kind {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
@@ -82,10 +83,14 @@ type Error struct {
 
 // Error returns the code's name and the message.
 func (e *Error) Error() string {
-	if e.Message == "" {
-		return "mesh: " + e.Code.String()
+	name := e.Code.String()
+	switch {
+	case e.Message == "":
+		return "mesh: " + name
+	case strings.HasPrefix(e.Message, name): // brokers say it to those who see no code
+		return "mesh: " + e.Message
 	}
-	return "mesh: " + e.Code.String() + ": " + e.Message
+	return "mesh: " + name + ": " + e.Message
 }
 
 // Is reports whether target is an *Error with the same code, or the context
@@ -95,7 +100,7 @@ func (e *Error) Is(target error) bool {
 	case context.DeadlineExceeded:
 		return e.Code == CodeTimeout
 	case context.Canceled:
-		return e.Code == CodeCancelled
+		return e.Code == CodeCancelled && !errors.Is(e.cause, ErrClosed) // that was no wish of the caller's
 	}
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code

@@ -105,6 +105,9 @@ type watchers struct {
 // messages make more have to wait for it, too.
 const maxUntold = 1 << 16
 
+// maxSpareEvents is the largest slice of events that is kept for reuse.
+const maxSpareEvents = 4096
+
 // collect keeps what a step told. The caller runs the core.
 func (w *watchers) collect(observed []majordomo.Observation) {
 	if len(observed) == 0 {
@@ -153,7 +156,9 @@ func (w *watchers) takeTurn() {
 		w.pass(batch)
 		told += len(batch)
 		clear(batch)
-		w.spare = batch[:0]
+		if cap(batch) <= maxSpareEvents {
+			w.spare = batch[:0]
+		}
 		w.told.Broadcast()
 	}
 }

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -47,6 +48,7 @@ type Invoker func(ctx context.Context, in *Invocation) (json.RawMessage, error)
 // that what an interceptor changed is checked too.
 //
 // At a client an interceptor sees a call once, whatever the number of attempts.
+// Opaque requests ([Client.Request], [Service.HandleOpaque]) go through none.
 type Interceptor func(next Invoker) Invoker
 
 // chain returns invoke wrapped so that the first interceptor is outermost.
@@ -71,7 +73,9 @@ func Logging(logger *slog.Logger) Interceptor {
 			}
 			level := slog.LevelDebug
 			if err != nil {
-				level = slog.LevelWarn
+				if !errors.Is(err, errStopReading) { // a loop that was left is no failure
+					level = slog.LevelWarn
+				}
 				attrs = append(attrs, slog.String("error", err.Error()))
 			}
 			logger.LogAttrs(ctx, level, "invocation", attrs...)

@@ -130,6 +130,10 @@ func (c *linkConn) close() {
 	c.cancel()
 }
 
+// woke is told that the timer fired. The turn that hears of it may have read the clock
+// before that, and then nothing is due yet.
+func (l *link) woke() { l.armed = time.Time{} }
+
 // rearm sets the timer to the time at which the session wants to be woken.
 func (l *link) rearm(now, next time.Time) {
 	if next.IsZero() || l.armed.After(now) && !next.Before(l.armed) {

@@ -114,7 +114,10 @@ func Start(ctx context.Context, cfg Config, services ...*Service) (*Mesh, error)
 	}
 	m := &Mesh{cfg: cfg, served: make(chan struct{}), ended: make(chan struct{})}
 	if err := m.start(ctx, services); err != nil {
-		return nil, errors.Join(err, m.Stop(ctx))
+		if stopErr := m.Stop(ctx); !errors.Is(err, stopErr) {
+			err = errors.Join(err, stopErr)
+		}
+		return nil, err
 	}
 	return m, nil
 }
@@ -196,6 +199,7 @@ func (m *Mesh) AddWorker(ctx context.Context, cfg WorkerConfig, services ...*Ser
 	case <-w.Ready():
 		return w, nil
 	case <-ended:
+	case <-w.refused:
 	case <-ctx.Done():
 	}
 	select {
@@ -204,8 +208,10 @@ func (m *Mesh) AddWorker(ctx context.Context, cfg WorkerConfig, services ...*Ser
 	case <-ended:
 		return nil, ErrClosed // by Stop
 	default:
-		return nil, errors.Join(ctx.Err(), w.Shutdown(ctx))
 	}
+	err = w.notReady(ctx.Err())
+	_ = w.Shutdown(ctx) // nothing runs; whether ctx has ended is in err
+	return nil, err
 }
 
 // forget takes a worker that has ended from those that Stop stops.

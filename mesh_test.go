@@ -312,3 +312,34 @@ func TestMeshStopWithAStubbornHandler(t *testing.T) {
 		require.NoError(t, m.Stop(hubOver()))
 	})
 }
+
+// A worker that its broker refuses is said to be, at once.
+func TestStartRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		_, err := mesh.Start(t.Context(), mesh.Config{Broker: mesh.BrokerConfig{Authorizer: refuseAll{}}}, hubEcho())
+		require.ErrorContains(t, err, "the worker didn't register")
+		require.ErrorContains(t, err, "not permitted to register this service")
+		require.Zero(t, time.Since(start))
+	})
+}
+
+type refuseAll struct{}
+
+func (refuseAll) Allow(transport.Identity, mesh.Right, []byte, []byte) bool { return false }
+func (refuseAll) ByMethod([]byte) bool                                      { return false }
+
+// However many stop a mesh that has just started, it stops once.
+func TestStopAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		m, err := mesh.Start(t.Context(), mesh.Config{})
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { require.NoError(t, m.Stop(t.Context())) })
+		}
+		all.Wait()
+	}
+}

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -305,17 +304,21 @@ func (m *StreamMethod[Req, Res]) Call(ctx context.Context, c *Client, req Req, o
 			yield(none, err)
 			return
 		}
+		left := false // whatever interceptors make of that
 		err = c.streamValues(ctx, &m.signature, params, func(raw json.RawMessage) error {
 			var value Res
+			if left {
+				return errStopReading
+			}
 			if err := c.decodeResult(raw, &value); err != nil {
 				return err
 			}
-			if !yield(value, nil) {
+			if left = left || !yield(value, nil); left {
 				return errStopReading
 			}
 			return nil
 		}, options)
-		if err != nil && !errors.Is(err, errStopReading) {
+		if err != nil && !left {
 			yield(none, err)
 		}
 	}

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
@@ -30,10 +31,9 @@ func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([]
 	if len(body) == 0 {
 		return nil, &Error{Code: CodeInvalidRequest, Local: true, Message: "a request's body has at least one frame"}
 	}
-	select {
-	case c.opaque.turns <- struct{}{}:
-	case <-ctx.Done():
-		return nil, contextError(ctx.Err(), context.Cause(ctx))
+	deadline := c.deadline(ctx, time.Now(), 0, false)
+	if err := c.opaque.turn(ctx, deadline); err != nil {
+		return nil, err
 	}
 	defer func() { <-c.opaque.turns }()
 	l, err := c.opaque.take(c)
@@ -45,13 +45,35 @@ func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([]
 	defer c.recycle(k)
 	k.opaque, k.request.Window = true, 1 // partial replies are wanted
 	now := l.clock.now()
-	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, c.deadline(ctx, now, 0, false)
+	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, deadline
 	l.start(now, k)
 	l.wait(ctx, k)
 	if _, err := c.outcome(ctx, k); err != nil {
 		return nil, err
 	}
 	return k.body, nil
+}
+
+// turn waits until another request may go on.
+func (o *opaqueLinks) turn(ctx context.Context, deadline time.Time) error {
+	bounded := ctx
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	select {
+	case o.turns <- struct{}{}:
+		return nil
+	case <-bounded.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return contextError(err, context.Cause(ctx))
+	}
+	return &Error{
+		Code: CodeTimeout, Local: true,
+		Message: "the request's time was over before its turn came: as many others go on as may (ClientConfig.MaxOpaque)",
+	}
 }
 
 // take returns a link that no request uses.

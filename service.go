@@ -101,7 +101,8 @@ func (s *Service) HandleRawStream(name string, handle func(ctx context.Context, 
 }
 
 // HandleOpaque makes handle serve the requests to the service that are no
-// JSON-RPC. Without it they are refused.
+// JSON-RPC. Without it they are refused. They don't go through interceptors, which
+// are made for methods: what must hold for them too, handle has to see to.
 func (s *Service) HandleOpaque(handle OpaqueHandler) *Service {
 	s.opaque = handle
 	return s

@@ -19,23 +19,23 @@ import (
 	"github.com/mdpmesh/mesh/transport"
 )
 
-// Speak says which protocol the brokers speak. With a broker that speaks plain
-// Majordomo a worker serves its first service only, one request at a time; a
-// client's cancellation doesn't reach the handler, and a key lets it repeat nothing
-// (docs/protocol.md "Foreign brokers").
-type Speak = majordomo.Speak
+// Speak says which protocol the brokers speak.
+type Speak uint8
 
 // What brokers speak.
 const (
 	// SpeakMesh is MDP/0.2 with mesh's extensions. A broker that knows only
 	// MDP/0.2 says so, and is served all the same.
-	SpeakMesh = majordomo.SpeakMesh
+	SpeakMesh = Speak(majordomo.SpeakMesh)
 	// SpeakMDP02 is plain MDP/0.2 (RFC 18): nothing else is sent.
-	SpeakMDP02 = majordomo.SpeakMDP02
+	SpeakMDP02 = Speak(majordomo.SpeakMDP02)
 	// SpeakMDP01 is plain MDP/0.1 (RFC 7), as the brokers of the ZeroMQ guide
 	// speak it.
-	SpeakMDP01 = majordomo.SpeakMDP01
+	SpeakMDP01 = Speak(majordomo.SpeakMDP01)
 )
+
+// String returns "mesh", "MDP/0.2" or "MDP/0.1".
+func (s Speak) String() string { return majordomo.Speak(s).String() }
 
 // WorkerConfig says how a worker works. Transport and Brokers are required.
 type WorkerConfig struct {
@@ -63,7 +63,7 @@ type WorkerConfig struct {
 	Codec Codec
 	// Errors gives the application's errors their codes. It may be nil.
 	Errors *Errors
-	// Interceptors wrap every handler; see [Interceptor] for their order.
+	// Interceptors wrap every handler of a method; see [Interceptor] for their order.
 	Interceptors []Interceptor
 	// Context is the parent of the contexts of handlers. If nil,
 	// context.Background.
@@ -100,7 +100,11 @@ type Worker struct {
 	readyOnce sync.Once
 	ready     chan struct{} // closed when the first broker took the registration
 
-	mu      sync.Mutex // guards started
+	refused     chan struct{} // closed when a broker refused everything before any took it
+	refusedOnce sync.Once
+
+	mu      sync.Mutex // guards what follows
+	trouble error      // the last that kept the worker from its broker
 	started bool
 	ended   chan struct{} // closed when Run has ended
 }
@@ -142,7 +146,7 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, logger: orDiscard(cfg.Logger).With("worker", cfg.Instance),
-		methods: make(map[string]*method), ownCodec: ownCodec, ready: make(chan struct{}), ended: make(chan struct{}),
+		methods: make(map[string]*method), ownCodec: ownCodec, ready: make(chan struct{}), refused: make(chan struct{}), ended: make(chan struct{}),
 	}
 	reg := majordomo.Registration{Instance: cfg.Instance, Version: Version, PID: os.Getpid(), Capacity: cfg.Capacity}
 	reg.Host, _ = os.Hostname() // it is for people; a worker without one works as well
@@ -156,7 +160,7 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 		reg.Services = append(reg.Services, s.document())
 	}
 	session, err := majordomo.NewWorkerSession(majordomo.WorkerConfig{
-		Brokers: len(cfg.Brokers), Speak: cfg.Speak, Registration: reg,
+		Brokers: len(cfg.Brokers), Speak: majordomo.Speak(cfg.Speak), Registration: reg,
 		HeartbeatInterval: cfg.Heartbeat.Interval, Liveness: cfg.Heartbeat.Liveness,
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max, Random: rand.Uint64,
 	}, time.Now())
@@ -253,3 +257,33 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 // Ready returns a channel that is closed once a broker has taken the worker's
 // registration for the first time. If the worker ends before, it never is.
 func (w *Worker) Ready() <-chan struct{} { return w.ready }
+
+// troubled keeps what the worker's session says of its connection.
+func (w *Worker) troubled(why error) {
+	if why == nil {
+		return
+	}
+	w.mu.Lock()
+	w.trouble = why
+	w.mu.Unlock()
+	select {
+	case <-w.ready:
+	default:
+		if errors.Is(why, majordomo.ErrRefused) {
+			w.refusedOnce.Do(func() { close(w.refused) })
+		}
+	}
+}
+
+// notReady returns the error of a worker that didn't register because of why.
+func (w *Worker) notReady(why error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.trouble == nil:
+		return fmt.Errorf("mesh: the worker didn't register: %w", why)
+	case why == nil:
+		return fmt.Errorf("mesh: the worker didn't register: %w", w.trouble)
+	}
+	return fmt.Errorf("mesh: the worker didn't register: %w (last: %w)", why, w.trouble)
+}

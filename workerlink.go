@@ -162,6 +162,9 @@ func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
 	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
 		return
 	}
+	if w.kind == majordomo.WorkerWake {
+		l.link.woke()
+	}
 	l.step(now, ev, t)
 	ev.Body = nil
 	if w.kind == majordomo.WorkerDialFailed || w.kind == majordomo.WorkerLost {
@@ -236,6 +239,7 @@ func (l *workerLink) do(a *majordomo.WorkerAction) {
 		}
 		w.logger.Info("joined a broker", "addr", w.cfg.Brokers[a.Broker].Addr, "broker", broker)
 	case majordomo.WorkerNote:
+		w.troubled(a.Err)
 		w.logger.Warn(a.Text, "error", a.Err)
 	case majordomo.WorkerFinished:
 		l.link.timer.Stop()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,8 +33,8 @@ type serving struct {
 	logJSON   bool
 }
 
-// reloadEvery is how often the file of keys and rules is looked at.
-const reloadEvery = 2 * time.Second
+// reloadEvery is how often the file of keys and rights is looked at.
+const reloadEvery = time.Second
 
 // newBroker returns "mesh broker".
 func newBroker(c console) *cobra.Command {
@@ -41,19 +42,20 @@ func newBroker(c console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "broker",
 		Short: "Run a broker until SIGTERM or SIGINT",
-		Long: "Run a broker. On SIGTERM or SIGINT it drains: what is running gets its reply, new requests are sent elsewhere, and\n" +
-			"it exits with 0. A second signal, or the end of --drain-timeout, cuts what is left.",
+		Long: "Run a broker. It prints each address that it listens at, one a line, and logs to standard error.\n\n" +
+			"On SIGTERM or SIGINT it drains: what is running gets its reply, new requests are sent elsewhere, and it exits with 0.\n" +
+			"A second signal, or the end of --drain-timeout, cuts what is left; it exits with 1 then.",
 		Example: "  mesh broker --listen tcp://127.0.0.1:5555 --listen ipc:///run/mesh.sock\n" +
-			"  mesh broker --listen tcp://*:5555 --curve-keyfile broker.cert_secret --authorize peers.toml",
-		Args: exactly(0, 0),
+			"  mesh broker --listen 'tcp://*:5555' --curve-keyfile broker.cert_secret --authorize peers.toml",
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&s.listen, "listen", []string{defaultBroker}, "address to listen at, tcp://host:port or ipc://path; may be given several times")
-	f.StringVar(&s.id, "id", "", "name of the broker (default: a random one)")
-	f.StringVar(&s.keyfile, "curve-keyfile", "", "certificate with the broker's CURVE keys, as keygen makes it; needs --authorize")
-	f.StringVar(&s.authorize, "authorize", "", "file of peers' keys and rights; it is read again when it changes")
-	f.BoolVar(&s.operate, "allow-operate", false, "let every peer pause, drain and disconnect, where there is no --authorize")
+	f.StringVar(&s.id, "id", "", "name of the broker (default a random one)")
+	f.StringVar(&s.keyfile, "curve-keyfile", "", "file with the broker's CURVE keys, as keygen makes it; needs --authorize")
+	f.StringVar(&s.authorize, "authorize", "", "file of peers' keys and rights, read again when it changes; needs --curve-keyfile")
+	f.BoolVar(&s.operate, "allow-operate", false, "let every peer pause, drain and disconnect; with --authorize the rules say who may")
 	f.DurationVar(&s.heartbeat.Interval, "heartbeat", 2500*time.Millisecond, "interval between two signs of life")
 	f.IntVar(&s.heartbeat.Liveness, "liveness", 3, "intervals of silence that end a connection")
 	f.DurationVar(&s.drain, "drain-timeout", 30*time.Second, "how long draining may take")
@@ -61,34 +63,64 @@ func newBroker(c console) *cobra.Command {
 	return cmd
 }
 
+// check says what is wrong with the flags.
+func (s *serving) check() error {
+	var text string
+	switch {
+	case len(s.listen) == 0:
+		text = "--listen needs an address"
+	case (s.keyfile == "") != (s.authorize == ""):
+		text = "--curve-keyfile and --authorize go together: keys say who a peer is, rules what it may do"
+	case s.operate && s.authorize != "":
+		text = "--allow-operate and --authorize exclude each other: the rules say who may operate"
+	case s.heartbeat.Interval < 2*time.Millisecond:
+		text = "--heartbeat must be at least 2ms"
+	case s.heartbeat.Liveness < 1:
+		text = "--liveness must be at least 1"
+	case s.drain <= 0:
+		text = "--drain-timeout must be positive"
+	default:
+		return nil
+	}
+	return usageError{errors.New(text)}
+}
+
 func (s *serving) run(ctx context.Context) error {
-	logger := slog.New(slog.NewTextHandler(s.err, nil))
-	if s.logJSON {
-		logger = slog.New(slog.NewJSONHandler(s.err, nil))
+	if err := s.check(); err != nil {
+		return err
 	}
 	// Signals count from here on: whoever started the command may send one at once.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 
-	net := zmtp.Config{Logger: logger}
+	logger := slog.New(slog.NewTextHandler(s.err, nil))
+	if s.logJSON {
+		logger = slog.New(slog.NewJSONHandler(s.err, nil))
+	}
+	sockets := zmtp.Config{Logger: logger}
 	cfg := mesh.BrokerConfig{ID: s.id, Heartbeat: s.heartbeat, AllowOperate: s.operate, Logger: logger}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := s.secure(ctx, &net, &cfg, logger); err != nil {
+	rules, err := s.secure(&sockets, &cfg)
+	if err != nil {
 		return err
 	}
 	broker, err := mesh.NewBroker(cfg)
 	if err != nil {
 		return err
 	}
-	listeners, err := s.listenAll(ctx, zmtp.New(net))
+	listeners, err := s.listenAll(ctx, zmtp.New(sockets))
 	if err != nil {
 		return err
 	}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if rules != nil {
+		watching.Go(func() { watch(ctx, rules, logger) })
+	}
 	for _, l := range listeners {
-		logger.Info("listening", "addr", l.Addr())
-		fmt.Fprintln(s.out, l.Addr()) // for whoever gave a wildcard
+		_, _ = fmt.Fprintln(s.out, l.Addr()) // a broker whose output nobody reads serves all the same
 	}
 	served := make(chan error, 1)
 	go func() { served <- broker.Serve(ctx, listeners...) }()
@@ -98,11 +130,18 @@ func (s *serving) run(ctx context.Context) error {
 	case sig := <-signals:
 		logger.Info("draining", "signal", sig.String(), "timeout", s.drain)
 	}
-	return s.stop(broker, signals, served, logger)
+	err = s.stop(broker, signals)
+	if ended := <-served; !errors.Is(ended, mesh.ErrClosed) { // as it is where the signal came before Serve
+		err = cmp.Or(err, ended)
+	}
+	if err == nil {
+		logger.Info("stopped")
+	}
+	return err
 }
 
 // stop drains the broker, and cuts what is left at a second signal.
-func (s *serving) stop(broker *mesh.Broker, signals <-chan os.Signal, served <-chan error, logger *slog.Logger) error {
+func (s *serving) stop(broker *mesh.Broker, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	stopped := make(chan error, 1)
@@ -110,16 +149,16 @@ func (s *serving) stop(broker *mesh.Broker, signals <-chan os.Signal, served <-c
 	var err error
 	select {
 	case err = <-stopped:
-	case <-signals:
+	case sig := <-signals:
 		cancel()
-		err = <-stopped
+		if err = <-stopped; err != nil {
+			return fmt.Errorf("cut by a second signal (%v) while draining", sig)
+		}
 	}
-	<-served
-	if err != nil {
-		return fmt.Errorf("the broker was cut: %w", err)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("cut, as draining took longer than %v", s.drain)
 	}
-	logger.Info("stopped")
-	return nil
+	return err
 }
 
 func (s *serving) listenAll(ctx context.Context, t transport.Transport) ([]transport.Listener, error) {
@@ -137,36 +176,32 @@ func (s *serving) listenAll(ctx context.Context, t transport.Transport) ([]trans
 	return all, nil
 }
 
-// secure sets what the flags say of keys and rights.
-func (s *serving) secure(ctx context.Context, net *zmtp.Config, cfg *mesh.BrokerConfig, logger *slog.Logger) error {
-	if (s.keyfile == "") != (s.authorize == "") {
-		return usageError{errors.New("--curve-keyfile and --authorize go together: keys say who somebody is, rules what she may do")}
-	}
+// secure sets what the flags say of keys and rights. It returns the rules, nil where
+// there are none.
+func (s *serving) secure(sockets *zmtp.Config, cfg *mesh.BrokerConfig) (*keyring.Keyring, error) {
 	if s.keyfile == "" {
-		return nil
+		return nil, nil //nolint:nilnil // see above
 	}
 	keys, err := readKeys(s.keyfile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ring, err := keyring.Load(s.authorize)
+	rules, err := keyring.Load(s.authorize)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	net.Keys, net.Authenticate = keys, ring.Authenticate
-	cfg.Authorizer = ring
-	go func() {
-		err := ring.Watch(ctx, reloadEvery, func(err error) {
-			if err != nil {
-				logger.Error("rules not read again, the old ones hold", "error", err)
-				return
-			}
-			logger.Info("rules read again")
-		})
-		if ctx.Err() == nil {
-			logger.Error("rules aren't watched any more", "error", cmp.Or(err, errors.New("no reason given")))
+	sockets.Keys, sockets.Authenticate = keys, rules.Authenticate
+	cfg.Authorizer = rules
+	return rules, nil
+}
+
+// watch has the rules read again whenever their file changes, until ctx ends.
+func watch(ctx context.Context, rules *keyring.Keyring, logger *slog.Logger) {
+	_ = rules.Watch(ctx, reloadEvery, func(err error) { // it ends with ctx only
+		if err != nil {
+			logger.Error("rules not read again, the old ones hold", "error", err)
+			return
 		}
-	}()
-	logger.Info("CURVE", "public key", keys.Public.String())
-	return nil
+		logger.Info("rules read again")
+	})
 }

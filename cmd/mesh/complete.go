@@ -15,29 +15,25 @@ const completionTimeout = 2 * time.Second
 // known returns what the broker has for completion, nothing where it can't be asked.
 func (a *asking) known(cmd *cobra.Command) []mesh.ServiceInfo {
 	var all []mesh.ServiceInfo
-	a.timeout = min(a.timeout, completionTimeout)
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	err := a.ask(ctx, func(ctx context.Context, c *mesh.Client) (err error) {
+	a.timeout = completionTimeout
+	err := a.ask(cmd.Context(), func(ctx context.Context, c *mesh.Client) (err error) {
 		all, err = c.Services(ctx)
 		return err
 	})
 	if err != nil {
-		cobra.CompDebugln(err.Error(), false)
+		cobra.CompDebugln(explain(err), false) // for whoever sets BASH_COMP_DEBUG_FILE
 	}
 	return all
 }
 
-// completeServices completes the name of a service from the live broker.
+// completeServices completes the name of a service.
 func (a *asking) completeServices(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []cobra.Completion
 	for _, s := range a.known(cmd) {
-		names = append(names, cobra.CompletionWithDesc(s.Name, s.Doc))
+		names = append(names, cobra.CompletionWithDesc(s.Name, printable(s.Doc)))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
@@ -50,7 +46,7 @@ func (a *asking) completeMethods(cmd *cobra.Command, args []string, _ string) ([
 	var names []cobra.Completion
 	for _, s := range a.known(cmd) {
 		for _, m := range s.Methods {
-			names = append(names, cobra.CompletionWithDesc(s.Name+"."+m.Name, m.Doc))
+			names = append(names, cobra.CompletionWithDesc(s.Name+"."+m.Name, printable(m.Doc)))
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp

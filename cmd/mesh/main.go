@@ -4,8 +4,13 @@
 //	mesh broker --listen tcp://127.0.0.1:5555
 //	mesh call tea.brew '{"kind":"green"}' --broker tcp://127.0.0.1:5555
 //
-// MESH_BROKER stands for --broker where that isn't given. A call that fails prints
-// its error on standard error and exits with 1; wrong usage exits with 2.
+// What was asked for goes to standard output, everything else to standard error. The
+// exit code is 0 where the command did what it was asked, 1 where it failed, and 2
+// where the command line makes no sense.
+//
+// These variables of the environment stand for flags that aren't given: MESH_BROKER
+// for --broker, MESH_SERVER_KEY for --server-key, and MESH_CURVE_KEYFILE for
+// --curve-keyfile of the commands that ask a broker.
 package main
 
 import (
@@ -14,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // Exit codes.
@@ -40,15 +46,15 @@ type usageError struct{ error }
 func run(ctx context.Context, args []string, c console) int {
 	root := newRoot(c)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var usage usageError
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
-		fmt.Fprintf(c.err, "mesh: %v\nTry \"mesh help\".\n", err)
+	case errors.As(err, &usage), cmd == root: // which itself can't fail otherwise
+		_, _ = fmt.Fprintf(c.err, "mesh: %s\nTry \"%s --help\".\n", strings.TrimSpace(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintln(c.err, describe(err))
+	_, _ = fmt.Fprintln(c.err, explain(err)) // there is nobody else to tell
 	return exitFailed
 }

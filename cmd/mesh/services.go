@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -21,17 +22,17 @@ func newServices(c console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services that have workers",
-		Args:  exactly(0, 0),
+		Args:  arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ask(cmd.Context(), func(ctx context.Context, c *mesh.Client) error {
-				all, err := c.Services(ctx)
+			return a.ask(cmd.Context(), func(ctx context.Context, client *mesh.Client) error {
+				all, err := client.Services(ctx)
 				switch {
 				case err != nil:
 					return err
 				case asJSON:
-					return printJSON(cmd, all)
+					return printJSON(c.out, all)
 				}
-				return printServices(cmd.OutOrStdout(), all)
+				return printServices(c.out, all)
 			})
 		},
 	}
@@ -45,16 +46,28 @@ func printServices(out io.Writer, all []mesh.ServiceInfo) error {
 		_, err := fmt.Fprintln(out, "No service has a worker.")
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVICE\tWORKERS\tMETHODS\t")
+	var table, b bytes.Buffer
+	table.WriteString("SERVICE\tWORKERS\tMETHODS\n")
 	for _, s := range all {
-		methods := make([]string, len(s.Methods))
-		for i, m := range s.Methods {
-			methods[i] = m.Name
+		row := []string{s.Name, strconv.Itoa(s.Workers)}
+		if len(s.Methods) > 0 {
+			names := make([]string, len(s.Methods))
+			for i, m := range s.Methods {
+				names[i] = m.Name
+			}
+			row = append(row, strings.Join(names, " "))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t\n", s.Name, s.Workers, strings.Join(methods, " "))
+		table.WriteString(strings.Join(row, "\t") + "\n")
 	}
-	return w.Flush()
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	if _, err := table.WriteTo(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, printable(b.String()))
+	return err
 }
 
 // newDescribe returns "mesh describe".
@@ -62,31 +75,32 @@ func newDescribe(c console) *cobra.Command {
 	a := &asking{console: c}
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "describe SERVICE",
-		Short: "Show a service's methods with their documents and schemas",
-		Args:  exactly(1, 1),
+		Use:     "describe SERVICE",
+		Short:   "Show a service's methods with their documentation and schemas",
+		Example: "  mesh describe tea",
+		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.ask(cmd.Context(), func(ctx context.Context, c *mesh.Client) error {
-				s, err := c.Describe(ctx, args[0])
+			return a.ask(cmd.Context(), func(ctx context.Context, client *mesh.Client) error {
+				s, err := client.Describe(ctx, args[0])
 				switch {
 				case err != nil:
 					return err
 				case asJSON:
-					return printJSON(cmd, s)
+					return printJSON(c.out, s)
 				}
-				return printService(cmd.OutOrStdout(), s)
+				return printService(c.out, s)
 			})
 		},
+		ValidArgsFunction: a.completeServices,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	a.flags(cmd)
-	cmd.ValidArgsFunction = a.completeServices
 	return cmd
 }
 
 func printService(out io.Writer, s *mesh.ServiceInfo) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s, %d worker(s)\n", s.Name, s.Workers)
+	fmt.Fprintf(&b, "%s, %d %s\n", s.Name, s.Workers, plural(s.Workers, "worker"))
 	if s.Doc != "" {
 		fmt.Fprintf(&b, "%s\n", s.Doc)
 	}
@@ -112,7 +126,7 @@ func printService(out io.Writer, s *mesh.ServiceInfo) error {
 			b.WriteByte('\n')
 		}
 	}
-	_, err := out.Write(b.Bytes())
+	_, err := io.WriteString(out, printable(b.String()))
 	return err
 }
 
@@ -121,6 +135,9 @@ func traits(m *mesh.MethodInfo) string {
 	var all []string
 	if m.Idempotent {
 		all = append(all, "idempotent")
+	}
+	if m.Attempts > 0 {
+		all = append(all, fmt.Sprintf("at most %d %s", m.Attempts, plural(m.Attempts, "attempt")))
 	}
 	if m.Stream {
 		all = append(all, "streams")

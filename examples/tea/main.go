@@ -1,8 +1,13 @@
-// Command tea is a tea room in one process: three clients want tea, coffee and
-// water. It is the smallest program that shows a typed service, an error that
-// crosses the mesh, and a stream.
+// Command tea is a tea room: three clients want tea, coffee and water. It is the
+// smallest program that shows a typed service, an error that crosses the mesh, and a
+// stream. Everything runs in one process, or the room and its guests in one each,
+// with a broker between them:
 //
 //	go run ./examples/tea
+//
+//	go run ./cmd/mesh broker
+//	go run ./examples/tea worker --broker tcp://127.0.0.1:5555
+//	go run ./examples/tea client --broker tcp://127.0.0.1:5555
 package main
 
 import (
@@ -11,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"log"
+	"os"
 
 	"github.com/mdpmesh/mesh"
 )
@@ -46,27 +52,39 @@ var (
 // ErrSoldOut says that nothing is left of a drink.
 var ErrSoldOut = errors.New("sold out")
 
+// codes returns the errors that cross the mesh: the room sends the code, and guests
+// get the error.
+func codes() *mesh.Errors {
+	var errs mesh.Errors
+	errs.Add(1001, ErrSoldOut)
+	return &errs
+}
+
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// run opens the tea room, lets the guests in, and closes it.
-func run(ctx context.Context) error {
-	var errs mesh.Errors
-	errs.Add(1001, ErrSoldOut) // the room sends the code, and guests get the error
+// run does what the command line says.
+func run(args []string) error {
+	if len(args) > 0 {
+		return overNetwork(args[0], args[1:])
+	}
+	return inOneProcess(context.Background())
+}
 
-	room := mesh.NewService("tearoom").Handle(Brew.With(brew), Pour.With(pour))
-	m, err := mesh.Start(ctx, mesh.Config{Worker: mesh.WorkerConfig{Errors: &errs}}, room)
+// inOneProcess opens the tea room, lets the guests in, and closes it.
+func inOneProcess(ctx context.Context) error {
+	m, err := mesh.Start(ctx, mesh.Config{Worker: mesh.WorkerConfig{Errors: codes()}}, room())
 	if err != nil {
 		return err
 	}
-	for _, g := range guests {
-		err = errors.Join(err, g.visit(ctx, m, &errs))
-	}
-	return errors.Join(err, m.Stop(ctx))
+	return errors.Join(visit(ctx, m.NewClient), m.Stop(ctx))
 }
+
+// room returns the tea room.
+func room() *mesh.Service { return mesh.NewService("tearoom").Handle(Brew.With(brew), Pour.With(pour)) }
 
 // brew serves Brew. Its orders are such as the tags allow: others are refused
 // before.
@@ -106,13 +124,19 @@ var guests = []guest{
 	{"Amina", "water", orderWater},
 }
 
-func (g guest) visit(ctx context.Context, m *mesh.Mesh, errs *mesh.Errors) error {
-	client, err := m.NewClient(mesh.ClientConfig{Name: g.name, Errors: errs})
-	if err != nil {
-		return err
+// visit lets the guests in, one after the other. Each has a client of its own.
+func visit(ctx context.Context, newClient func(mesh.ClientConfig) (*mesh.Client, error)) error {
+	for _, g := range guests {
+		client, err := newClient(mesh.ClientConfig{Name: g.name, Errors: codes()})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s wants %s.\n", g.name, g.wants)
+		if err := errors.Join(g.order(ctx, client), client.Close()); err != nil {
+			return err
+		}
 	}
-	fmt.Printf("%s wants %s.\n", g.name, g.wants)
-	return errors.Join(g.order(ctx, client), client.Close())
+	return nil
 }
 
 // orderTea gets a reply.

@@ -151,7 +151,7 @@ func TestWorkerSessionUseless(t *testing.T) {
 		"request":            {SpeakMesh, joining(`{"jsonrpc":"2.0","id":1,"method":"x"}`), "neither JSON-RPC nor a status"},
 		"wrong result":       {SpeakMesh, joining(`{"jsonrpc":"2.0","id":1,"result":[]}`), "can't be read"},
 		"wrong error":        {SpeakMesh, joining(`{"jsonrpc":"2.0","id":1,"error":{}}`), "can't be read"},
-		"all refused":        {SpeakMesh, joining(`{"jsonrpc":"2.0","id":1,"result":{"refused":[{"service":"coffee"},{"service":"tea"}]}}`), "refused every service"},
+		"all refused":        {SpeakMesh, joining(`{"jsonrpc":"2.0","id":1,"result":{"refused":[{"service":"coffee"},{"service":"tea"}]}}`), "the broker refused the registration: service"},
 		"disconnects":        {SpeakMesh, disconnect, "disconnected the worker"},
 		"disconnects plain":  {SpeakMDP02, disconnect, "disconnected the worker"},
 		"disconnects MDP0.1": {SpeakMDP01, disconnect, "disconnected the worker"},

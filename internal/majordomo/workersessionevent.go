@@ -103,8 +103,10 @@ var (
 	// ErrNotRegistered: mmi.register wasn't answered in time.
 	ErrNotRegistered = errors.New("majordomo: no answer to mmi.register; if the broker speaks plain MDP, set Speak to MDP02 or MDP01")
 
+	// ErrRefused: the broker took neither the registration nor a part of it.
+	ErrRefused = errors.New("majordomo: the broker refused the registration")
+
 	errDisconnected  = errors.New("majordomo: the broker disconnected the worker")
-	errNoService     = errors.New("majordomo: the broker refused every service")
 	errReadyRefused  = errors.New("majordomo: the broker refused the service that READY named")
 	errNoEnvelope    = errors.New("majordomo: the answer to mmi.register is neither JSON-RPC nor a status")
 	errOtherVersion  = errors.New("majordomo: a message of another version of MDP than the worker speaks")

@@ -93,7 +93,7 @@ func (s *WorkerSession) answered(ev *WorkerEvent) {
 		case code == jsonrpc.CodeMethodNotFound:
 			s.joinPlain()
 		default:
-			s.lost(fmt.Errorf("majordomo: the broker refused the registration: %s (%d)", text, code), true)
+			s.lost(fmt.Errorf("%w: %s (%d)", ErrRefused, text, code), true)
 		}
 	case jsonrpc.Result:
 		var answer Registered
@@ -126,7 +126,8 @@ func (s *WorkerSession) accepted(answer *Registered) {
 	s.refused[s.redial.at] = refused
 	switch {
 	case s.firstTaken() < 0:
-		s.lost(errNoService, true)
+		first := answer.Refused[0]
+		s.lost(fmt.Errorf("%w: service %s: %s", ErrRefused, quoted(first.Service), first.Reason), true)
 	case refused[s.cfg.Registration.Services[s.ready].Name]:
 		// The READY is answered with DISCONNECT, and there may be no other one on
 		// this connection (RFC 7). The next connection's READY names a service

@@ -108,7 +108,7 @@ func TestWorkerSessionAllRefused(t *testing.T) {
 	b := newWorkerBed(t, WorkerConfig{Brokers: 2})
 	b.dialed(1)
 	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.answer(1, workerRefusals("tea", "coffee"))))
-	require.ErrorIs(t, b.lastNote().Err, errNoService)
+	require.ErrorIs(t, b.lastNote().Err, ErrRefused)
 	require.Equal(t, 1, b.conns[2].broker)
 	b.dialFailed(2)
 	b.pass(time.Second)

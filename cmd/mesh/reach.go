@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// reaching is a transport that gives up where no broker can be reached. A client goes
+// on trying; whoever typed a command wants to hear at once what is wrong. Once a
+// connection was there, the client has its way.
+type reaching struct {
+	transport.Transport
+	brokers int
+	giveUp  context.CancelCauseFunc
+
+	mu      sync.Mutex // guards what follows
+	reached bool
+	failed  []error
+}
+
+// unreachableError says why no broker can be reached.
+type unreachableError struct{ error }
+
+// Dial connects, and gives up after each broker was tried in vain.
+func (r *reaching) Dial(ctx context.Context, to transport.Endpoint) (transport.Conn, error) {
+	conn, err := r.Transport.Dial(ctx, to)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.reached = true
+		return conn, nil
+	}
+	r.failed = append(r.failed, err)
+	if len(r.failed) == r.brokers && !r.reached {
+		r.giveUp(unreachableError{errors.Join(r.failed...)})
+	}
+	return nil, err
+}
+
+func (e unreachableError) Error() string {
+	return "no broker can be reached: " + strings.ReplaceAll(e.error.Error(), "\n", "\n  ")
+}
