@@ -234,8 +234,9 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 // answered [ErrDraining], so that their callers go elsewhere, running ones get
 // their replies, workers are told to leave, and then the listeners close
 // (docs/protocol.md "Stopping"). If ctx ends before, everything is cut and its
-// error is returned, also by other calls that wait; if Serve ended for another reason meanwhile, Serve's. A
-// broker that was never served, or ended already, is shut down at once.
+// error is returned, also by other calls that wait; if Serve ended for another
+// reason meanwhile, Serve's. A broker that was never served, or ended already, is
+// shut down at once.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	serving, over, cancel := b.serving, b.over, b.cancel

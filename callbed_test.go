@@ -119,11 +119,11 @@ type callRequest struct {
 	jsonrpc.Envelope
 }
 
-// callPlay plays a broker at addr until the test ends. serve gets every request
+// callPlay plays a broker at [callAddr] until the test ends. serve gets every request
 // but mmi.ping, one at a time, and must not block.
-func callPlay(t *testing.T, network *inproc.Network, addr string, serve func(r *callRequest)) *callBroker {
+func callPlay(t *testing.T, network *inproc.Network, serve func(r *callRequest)) *callBroker {
 	t.Helper()
-	l, err := network.Listen(t.Context(), addr)
+	l, err := network.Listen(t.Context(), callAddr)
 	require.NoError(t, err)
 	b := &callBroker{t: t, pong: `{"broker":"b","incarnation":"i","heartbeat_ms":2500,"liveness":3}`, serve: serve}
 	ended := make(chan struct{})

@@ -421,7 +421,7 @@ func TestClientConnectionThatIsOver(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			network := inproc.New(inproc.Config{})
 			served := atomic.Int64{}
-			b := callPlay(t, network, callAddr, func(r *callRequest) {
+			b := callPlay(t, network, func(r *callRequest) {
 				served.Add(1)
 				r.result(`"cup"`)
 			})
@@ -641,21 +641,19 @@ func TestClientNoSuch(t *testing.T) {
 // A timer that fires while somebody else runs the session isn't lost.
 func TestClientTimersUnderLoad(t *testing.T) {
 	t.Parallel()
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var busy sync.WaitGroup
 	for range 4 { // so that turns begin late
 		busy.Go(func() {
 			for {
-				select {
-				case <-stop:
+				if stop.Load() {
 					return
-				default:
 				}
 			}
 		})
 	}
 	defer busy.Wait()
-	defer close(stop)
+	defer stop.Store(true)
 	c := callDial(t, mesh.ClientConfig{Transport: inproc.New(inproc.Config{})})
 	for range 30 {
 		var calls sync.WaitGroup
@@ -732,11 +730,13 @@ func TestStreamLeftUnderInterceptor(t *testing.T) {
 		},
 	}}}, tea)
 	read := 0
-	for range m.Client().StreamRaw(t.Context(), "tea.pour", nil) {
+	for _, err := range m.Client().StreamRaw(t.Context(), "tea.pour", nil) {
+		require.NoError(t, err)
 		read++
 		break
 	}
-	for range mesh.NewStream[map[string]int, int]("tea.pour").Call(t.Context(), m.Client(), nil) {
+	for _, err := range mesh.NewStream[map[string]int, int]("tea.pour").Call(t.Context(), m.Client(), nil) {
+		require.NoError(t, err)
 		read++
 		break
 	}
@@ -749,7 +749,7 @@ func TestClientRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		network := inproc.New(inproc.Config{})
-		callPlay(t, network, callAddr, func(r *callRequest) {
+		callPlay(t, network, func(r *callRequest) {
 			if string(r.Body[0]) == "silence" {
 				return
 			}

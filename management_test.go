@@ -321,7 +321,7 @@ func TestManagementOfABadBroker(t *testing.T) {
 	} {
 		hubRun(t, name, func(t *testing.T) {
 			network := inproc.New(inproc.Config{})
-			callPlay(t, network, callAddr, c.serve)
+			callPlay(t, network, c.serve)
 			client := callDial(t, mesh.ClientConfig{Transport: network})
 			for name, ask := range managementAll {
 				if name != "ping" { // which the broker answers
@@ -332,7 +332,7 @@ func TestManagementOfABadBroker(t *testing.T) {
 	}
 	hubRun(t, "null", func(t *testing.T) {
 		network := inproc.New(inproc.Config{})
-		callPlay(t, network, callAddr, func(r *callRequest) { r.result(`null`) })
+		callPlay(t, network, func(r *callRequest) { r.result(`null`) })
 		_, err := callDial(t, mesh.ClientConfig{Transport: network}).Describe(t.Context(), "tea")
 		require.ErrorIs(t, err, mesh.ErrNoService)
 	})

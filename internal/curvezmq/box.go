@@ -79,6 +79,6 @@ func (k *sharedKey) seal(dst, content []byte, n *nonce) []byte {
 	return secretbox.Seal(dst, content, (*[24]byte)(n), (*[32]byte)(k))
 }
 
-func (k *sharedKey) open(dst, sealed []byte, n *nonce) ([]byte, bool) {
-	return secretbox.Open(dst, sealed, (*[24]byte)(n), (*[32]byte)(k))
+func (k *sharedKey) open(sealed []byte, n *nonce) ([]byte, bool) {
+	return secretbox.Open(nil, sealed, (*[24]byte)(n), (*[32]byte)(k))
 }

@@ -4,8 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // deprecated for new protocols; CurveZMQ's box is made of it
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/poly1305"      //nolint:staticcheck // deprecated for new protocols; CurveZMQ's box is made of it
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // likewise
 )
 
 // cipher makes and opens the boxes of one direction of the traffic: what NaCl calls

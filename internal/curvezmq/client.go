@@ -85,7 +85,7 @@ func (c *Client) Welcome(body, metadata []byte) ([]byte, error) {
 	if err := checkSize(body, welcomeName, welcomeSize); err != nil {
 		return nil, err
 	}
-	content, ok := c.hello.open(nil, body[welcomeBoxAt:], longNonceOf(welcomePrefix, body[welcomeNonceAt:welcomeBoxAt]))
+	content, ok := c.hello.open(body[welcomeBoxAt:], longNonceOf(welcomePrefix, body[welcomeNonceAt:welcomeBoxAt]))
 	if !ok {
 		return nil, &CommandError{"WELCOME", ErrBox, "has the server another key than the client was given?"}
 	}
@@ -144,7 +144,7 @@ func (c *Client) Ready(body []byte) (*Session, []byte, error) {
 		return nil, nil, err
 	}
 	number := binary.BigEndian.Uint64(body[readyNonceAt:])
-	metadata, ok := c.session.open(nil, body[readyBoxAt:], shortNonceOf(readyPrefix, number))
+	metadata, ok := c.session.open(body[readyBoxAt:], shortNonceOf(readyPrefix, number))
 	if !ok {
 		return nil, nil, &CommandError{"READY", ErrBox, ""}
 	}

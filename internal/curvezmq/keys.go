@@ -7,12 +7,13 @@ import (
 	"github.com/mdpmesh/mesh/transport/curve"
 )
 
-// Keys are those of package curve in transport.
-type (
-	Key       = curve.Key
-	SecretKey = curve.SecretKey
-	keyPair   = curve.KeyPair
-)
+// Key is a public key of package curve.
+type Key = curve.Key
+
+// SecretKey is a secret key of package curve.
+type SecretKey = curve.SecretKey
+
+type keyPair = curve.KeyPair
 
 // KeySize is the size of a key in bytes.
 const KeySize = curve.KeySize

@@ -53,7 +53,7 @@ func requireCase(t *testing.T, err, want error) {
 // forge returns an INITIATE with a vouch of other contents, by another number.
 func forge(t *testing.T, c *Client, welcome, vouched []byte, own keyPair, number uint64) []byte {
 	t.Helper()
-	content, ok := c.hello.open(nil, welcome[welcomeBoxAt:], longNonceOf(welcomePrefix, welcome[welcomeNonceAt:welcomeBoxAt]))
+	content, ok := c.hello.open(welcome[welcomeBoxAt:], longNonceOf(welcomePrefix, welcome[welcomeNonceAt:welcomeBoxAt]))
 	require.True(t, ok)
 	server := Key(content[:KeySize])
 	session, ok := agree(&c.transient.Secret, &server)
@@ -145,7 +145,7 @@ func TestWelcomeWithABadKey(t *testing.T) {
 	t.Parallel()
 	c, _, welcome := greet(t)
 	nonce := longNonceOf(welcomePrefix, welcome[welcomeNonceAt:welcomeBoxAt])
-	content, ok := c.hello.open(nil, welcome[welcomeBoxAt:], nonce)
+	content, ok := c.hello.open(welcome[welcomeBoxAt:], nonce)
 	require.True(t, ok)
 	clear(content[:KeySize])
 	_, err := c.Welcome(c.hello.seal(welcome[:welcomeBoxAt], content, nonce), nil)

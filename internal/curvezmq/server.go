@@ -60,7 +60,7 @@ func (s *Server) Hello(body []byte) ([]byte, error) {
 	if !ok {
 		return nil, &CommandError{"HELLO", ErrKey, ""}
 	}
-	zeros, ok := key.open(nil, body[helloBoxAt:], shortNonceOf(helloPrefix, s.number))
+	zeros, ok := key.open(body[helloBoxAt:], shortNonceOf(helloPrefix, s.number))
 	if !ok {
 		return nil, &CommandError{"HELLO", ErrBox, "does the client have another key for this server?"}
 	}
@@ -161,7 +161,7 @@ func (s *Server) Initiate(body []byte) (client Key, metadata []byte, err error) 
 	if !ok {
 		return Key{}, nil, &CommandError{"INITIATE", ErrKey, ""}
 	}
-	content, ok := session.open(nil, body[initiateBoxAt:], shortNonceOf(initiatePrefix, number))
+	content, ok := session.open(body[initiateBoxAt:], shortNonceOf(initiatePrefix, number))
 	if !ok {
 		return Key{}, nil, &CommandError{"INITIATE", ErrBox, ""}
 	}
@@ -176,7 +176,7 @@ func (s *Server) Initiate(body []byte) (client Key, metadata []byte, err error) 
 // openCookie returns the server's secret key of this connection, which it put into
 // the cookie.
 func (s *Server) openCookie(key *sharedKey, cookie []byte) (SecretKey, error) {
-	content, ok := key.open(nil, cookie[longNonce:], longNonceOf(cookiePrefix, cookie[:longNonce]))
+	content, ok := key.open(cookie[longNonce:], longNonceOf(cookiePrefix, cookie[:longNonce]))
 	if !ok || !bytes.Equal(content[:KeySize], s.client[:]) {
 		return SecretKey{}, &CommandError{"INITIATE", ErrBox, "the cookie is not of this connection"}
 	}
@@ -190,7 +190,7 @@ func (s *Server) checkVouch(transient *SecretKey, client *Key, vouch []byte) err
 	if !ok {
 		return &CommandError{"INITIATE", ErrKey, ""}
 	}
-	content, ok := key.open(nil, vouch[longNonce:], longNonceOf(vouchPrefix, vouch[:longNonce]))
+	content, ok := key.open(vouch[longNonce:], longNonceOf(vouchPrefix, vouch[:longNonce]))
 	if !ok {
 		return &CommandError{"INITIATE", ErrBox, "the vouch is not by the key that the client shows"}
 	}

@@ -93,13 +93,16 @@ func (b *bed) broker(addr string) *broker {
 	br, err := mesh.NewBroker(mesh.BrokerConfig{Heartbeat: heartbeat})
 	require.NoError(b, err)
 	events := br.Subscribe(0)
-	served := make(chan error, 1)
-	go func() { served <- br.Serve(context.Background(), l) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = br.Serve(context.Background(), l) // the case sees how it ends
+	}()
 	b.Cleanup(func() {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = br.Shutdown(over) // it may have ended in the case
-		_ = <-served          // the case has seen how it ended
+		<-served
 	})
 	return &broker{br, transport.Endpoint{Addr: l.Addr(), ServerKey: b.ServerKey}, events}
 }
@@ -129,13 +132,16 @@ func (b *bed) worker(brokers []*broker, services ...*mesh.Service) *mesh.Worker 
 		Redial: mesh.Backoff{Min: time.Millisecond, Max: 20 * time.Millisecond},
 	}, services...)
 	require.NoError(b, err)
-	ran := make(chan error, 1)
-	go func() { ran <- w.Run(context.Background()) }()
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		_ = w.Run(context.Background()) // likewise
+	}()
 	b.Cleanup(func() {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = w.Shutdown(over) // it may have ended in the case
-		_ = <-ran            // likewise
+		<-ran
 	})
 	select {
 	case <-w.Ready():
