@@ -34,7 +34,7 @@ func TestLimits(t *testing.T) {
 		first := e.greeted(t)
 		e.greeted(t)
 		ended(t, e.raw(t))
-		require.Contains(t, e.log.String(), "Config.MaxConnections")
+		eventually(t, "the log", func() bool { return strings.Contains(e.log.String(), "Config.MaxConnections") })
 		require.Equal(t, Stats{Accepted: 3, Greeted: 2, Limited: 1}, e.transport.Stats())
 		require.NoError(t, first.Close())
 		require.ErrorIs(t, <-e.gone, transport.ErrPeerClosed)
@@ -48,7 +48,7 @@ func TestLimits(t *testing.T) {
 		e := listenEcho(t, Config{MaxConnectionsPerHost: 1})
 		e.greeted(t)
 		ended(t, e.raw(t))
-		require.Contains(t, e.log.String(), "Config.MaxConnectionsPerHost")
+		eventually(t, "the log", func() bool { return strings.Contains(e.log.String(), "Config.MaxConnectionsPerHost") })
 	})
 	t.Run("handshakes", func(t *testing.T) {
 		t.Parallel()
