@@ -35,7 +35,7 @@ func TestLimits(t *testing.T) {
 		e.greeted(t)
 		ended(t, e.raw(t))
 		eventually(t, "the log", func() bool { return strings.Contains(e.log.String(), "Config.MaxConnections") })
-		require.Equal(t, Stats{Accepted: 3, Greeted: 2, Limited: 1}, e.transport.Stats())
+		e.counts(t, Stats{Accepted: 3, Greeted: 2, Limited: 1})
 		require.NoError(t, first.Close())
 		require.ErrorIs(t, <-e.gone, transport.ErrPeerClosed)
 		eventually(t, "room for another", func() bool {
