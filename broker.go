@@ -267,6 +267,8 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Unlock()
 	cancel()
 	<-b.ended
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return cmp.Or(err, b.cut, b.result)
 }
 
