@@ -319,16 +319,16 @@ func (b *bed) load(c *mesh.Client) (stop func() int) {
 	for range 8 {
 		wg.Go(func() {
 			for {
-				select {
-				case <-end:
-					return
-				default:
-				}
 				if _, err := brew.Call(b.ctx, c, order{Kind: "black"}); err != nil {
 					failed.Add(1)
 					first.CompareAndSwap(nil, &err)
 				}
 				calls.Add(1)
+				select {
+				case <-end:
+					return
+				default:
+				}
 			}
 		})
 	}
