@@ -31,6 +31,7 @@ func (q *quarantine) put(b *Broker, r *request) {
 		serial: r.serial, caller: r.caller, version: r.version, name: r.name, body: r.body, env: r.env, size: r.size, attempts: r.attempts,
 	}
 	held.request.read()
+	held.request.own()
 	q.bySerial[r.serial] = held
 	q.all.pushBack(&held.place, held)
 	q.bytes += int64(r.size)

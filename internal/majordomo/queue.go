@@ -130,6 +130,7 @@ func (b *Broker) enqueueFront(r *request) {
 
 func (b *Broker) enqueued(r *request) {
 	s := r.service
+	r.own()
 	r.state, r.since = stateQueued, b.now
 	if r.rpc() {
 		s.answerable.pushBack(&r.inAnswer, r)

@@ -42,6 +42,7 @@ type request struct {
 	peer     *Peer // whom the outcome is told; nil: nobody
 	state    requestState
 	isRPC    bool
+	owned    bool  // has memory of its own
 	isRepeat bool  // has a key and isn't its client's first attempt
 	idSlot   uint8 // in ids
 	size     int

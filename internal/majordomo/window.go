@@ -123,6 +123,7 @@ func (b *Broker) join(r *request, e *entry) {
 		b.fail(r, b.overloaded(r.service, why))
 		return
 	}
+	r.own()
 	e.joined.pushBack(&r.joining, r)
 	b.waiting(r)
 	b.arm(r)

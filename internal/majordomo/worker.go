@@ -425,7 +425,7 @@ func (b *Broker) partial(p *Peer, ev *Event) {
 	case r.peer == nil:
 	case r.version == mdp.V01:
 		// MDP/0.1 knows one REPLY: parts are kept until the FINAL.
-		r.kept = append(r.kept, c.Body...)
+		r.kept = append(r.kept, ownFrames(p.id.Local, c.Body)...)
 		if r.keptBytes += ev.Size; r.keptBytes > b.cfg.MaxPartialBytes {
 			b.refusePartial(r, "the parts of the reply are larger than the broker keeps for a client of MDP/0.1")
 			return
@@ -501,7 +501,11 @@ func (b *Broker) final(p *Peer, ev *Event) {
 		b.closeRun(r, failed)
 	} else if e := r.entry; e != nil {
 		r.entry = nil
-		b.keep(e, &ev.Envelope, c.Body, outcome{occasion: occasion, code: code})
+		body := ownFrames(p.id.Local, c.Body)
+		if len(body) == 1 {
+			jsonrpc.ScanHead(body[0], &ev.Envelope)
+		}
+		b.keep(e, &ev.Envelope, body, outcome{occasion: occasion, code: code})
 	}
 	b.recycle(r)
 	b.workerFree(w)
