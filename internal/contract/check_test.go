@@ -214,7 +214,12 @@ func TestCheckAllocatesNothing(t *testing.T) {
 			c.reset()
 		}
 		run()
-		require.Zero(t, testing.AllocsPerRun(20, run), tt.name)
+		// The least of a few: what the rest of the process allocates counts, too.
+		least := testing.AllocsPerRun(20, run)
+		for range 4 {
+			least = min(least, testing.AllocsPerRun(20, run))
+		}
+		require.Zero(t, least, tt.name)
 	}
 }
 
