@@ -139,7 +139,6 @@ type Broker struct {
 	over    bool
 	cancel  context.CancelFunc
 	result  error         // what Serve returned
-	cut     error         // why a Shutdown cut what was left; nil: none did
 	drained chan struct{} // closed once every running request has its reply
 	ended   chan struct{} // closed when Serve has ended
 }
@@ -234,9 +233,9 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 // answered [ErrDraining], so that their callers go elsewhere, running ones get
 // their replies, workers are told to leave, and then the listeners close
 // (docs/protocol.md "Stopping"). If ctx ends before, everything is cut and its
-// error is returned, also by other calls that wait; if Serve ended for another
-// reason meanwhile, Serve's. A broker that was never served, or ended already, is
-// shut down at once.
+// error is returned; other calls that wait return then, too. If Serve ended for
+// another reason meanwhile, its error is returned. A broker that was never served, or
+// ended already, is shut down at once.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	serving, over, cancel := b.serving, b.over, b.cancel
@@ -262,14 +261,9 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	b.mu.Lock()
-	b.cut = cmp.Or(b.cut, err)
-	b.mu.Unlock()
 	cancel()
 	<-b.ended
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return cmp.Or(err, b.cut, b.result)
+	return cmp.Or(err, b.result)
 }
 
 // drainMargin is the part of the time of Shutdown that is left when the broker gives

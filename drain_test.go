@@ -246,8 +246,7 @@ func TestDrainThatTakesTooLong(t *testing.T) {
 	}
 }
 
-// A second Shutdown waits for the first, and can be less patient; then both say that
-// everything was cut.
+// A second Shutdown waits for the first, and can be less patient.
 func TestDrainTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -261,8 +260,8 @@ func TestDrainTwice(t *testing.T) {
 		require.Empty(t, first)
 		require.Empty(t, second)
 		require.ErrorIs(t, h.broker.Shutdown(hubWithin(t, time.Second)), context.DeadlineExceeded)
-		require.ErrorIs(t, <-first, context.DeadlineExceeded, "the request was lost")
-		require.ErrorIs(t, <-second, context.DeadlineExceeded)
+		require.NoError(t, <-first)
+		require.NoError(t, <-second)
 		require.NoError(t, h.broker.Shutdown(hubOver()))
 	})
 }
