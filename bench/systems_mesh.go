@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/mdpmesh/mesh"
 	"github.com/mdpmesh/mesh/transport"
@@ -30,6 +31,7 @@ func (n network) broker(ctx context.Context, s setting) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	debug.SetGCPercent(400) // as "mesh broker" does
 	return meshBroker(ctx, t, "tcp://127.0.0.1:*")
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -35,6 +36,9 @@ type serving struct {
 
 // reloadEvery is how often the file of keys and rights is looked at.
 const reloadEvery = time.Second
+
+// gcPercent is GOGC for a broker, unless the environment sets it.
+const gcPercent = 400
 
 // newBroker returns "mesh broker".
 func newBroker(c console) *cobra.Command {
@@ -88,6 +92,11 @@ func (s *serving) check() error {
 func (s *serving) run(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		// Little lives for long here, and much passes through: by Go's own setting
+		// a broker under load collects garbage dozens of times a second.
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
 	// Signals count from here on: whoever started the command may send one at once.
 	signals := make(chan os.Signal, 2)

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"time"
@@ -197,8 +198,15 @@ func (s *ClientSession) envelope(l *clientLink, c *Call) []byte {
 	if !l.plain {
 		head.Window = c.Window // nobody can be given credit through a plain broker
 	}
-	return jsonrpc.AppendRequest(make([]byte, 0, p.size), &head, c.Params)
+	if p.size > maxScratch {
+		return jsonrpc.AppendRequest(make([]byte, 0, p.size), &head, c.Params)
+	}
+	s.scratch = jsonrpc.AppendRequest(s.scratch[:0], &head, c.Params)
+	return bytes.Clone(s.scratch) // as small as can be: size is what it has at most
 }
+
+// maxScratch is how large an envelope is that is written once more for its size.
+const maxScratch = 4 << 10
 
 // takeBack takes c out of the list that it is in, and from the connection that it
 // is out on.

@@ -71,6 +71,7 @@ type ClientSession struct {
 
 	actions   []ClientAction
 	arena     arena
+	scratch   []byte // for an envelope
 	noteAfter time.Duration
 	counts    ClientCounts
 }

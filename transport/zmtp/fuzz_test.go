@@ -23,6 +23,7 @@ func FuzzReader(f *testing.F) {
 	cfg := Config{MaxMessageBytes: 1 << 16, MaxFrames: 8}.withDefaults()
 	read := func(b []byte, piece int) (got []transport.Message, commands int, failed bool) {
 		r := reader{cfg: &cfg, command: func([]byte, []byte) error { commands++; return nil }}
+		defer r.stop()
 		for len(b) > 0 {
 			n := copy(r.buffer(), b[:min(piece, len(b))])
 			b = b[n:]
@@ -33,7 +34,9 @@ func FuzzReader(f *testing.F) {
 				return got, commands, true
 			}
 			if piece%2 == 0 {
-				r.idle()
+				r.wait()
+				r.shed()
+				r.resume()
 			}
 		}
 		return got, commands, false

@@ -46,8 +46,8 @@ type link struct {
 func (k *link) open(t *Transport, opened net.Conn, tasks *sync.WaitGroup) error {
 	k.cfg, k.pool, k.tasks, k.conn = &t.cfg, &t.pool, tasks, opened
 	k.pulse.link = k
-	k.in = reader{cfg: &t.cfg, command: k.command}
-	k.socket.buffer, k.socket.idle = k.in.buffer, k.in.idle
+	k.in.cfg, k.in.command = &t.cfg, k.command
+	k.socket.buffer, k.socket.wait, k.socket.resume = k.in.buffer, k.in.wait, k.in.resume
 	return k.socket.open(opened)
 }
 
@@ -56,6 +56,7 @@ func (k *link) open(t *Transport, opened net.Conn, tasks *sync.WaitGroup) error 
 func (k *link) receive(deliver func([]transport.Message)) error {
 	k.pulse.start()
 	defer k.pulse.stop()
+	defer k.in.stop()
 	for {
 		batch, err := k.in.cut()
 		if len(batch) > 0 && !k.closed.Load() {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
@@ -33,6 +35,8 @@ var ErrProtocol = errors.New("zmtp: protocol violated")
 type reader struct {
 	cfg     *Config
 	command func(name, data []byte) error // takes a command; it must not keep data
+
+	waiting waiting
 
 	chunk      []byte // what was read and isn't cut yet is chunk[begin:end]
 	begin, end int
@@ -83,10 +87,63 @@ func (r *reader) nextChunk() {
 	r.chunk, r.begin = next, 0
 }
 
-// idle is told that there is nothing to read: who waits keeps no large chunk.
-func (r *reader) idle() {
-	if r.begin == r.end && len(r.chunk) > minChunk {
+// waiting is what a reader that waits for the other side shares with the timer that
+// takes its chunk away.
+type waiting struct {
+	mu    sync.Mutex // guards what follows and, while now is set, the reader's chunk
+	now   bool
+	timer *time.Timer
+	armed bool
+}
+
+// keepChunk is how long a reader that waits may keep a chunk of more than minChunk.
+const keepChunk = time.Second
+
+// wait is told that there is nothing to read. The rest of the chunk is for what
+// comes next, unless that takes long: many idle connections hold little.
+func (r *reader) wait() {
+	w := &r.waiting
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = true
+	if w.armed || len(r.chunk) <= minChunk {
+		return
+	}
+	w.armed = true
+	if w.timer == nil {
+		w.timer = time.AfterFunc(keepChunk, r.shed)
+		return
+	}
+	w.timer.Reset(keepChunk)
+}
+
+// resume is told that there is something to read.
+func (r *reader) resume() {
+	w := &r.waiting
+	w.mu.Lock()
+	w.now = false
+	w.mu.Unlock()
+}
+
+// shed takes the chunk away from a reader that waits, and has nothing in it.
+func (r *reader) shed() {
+	w := &r.waiting
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = false
+	if w.now && r.begin == r.end {
 		r.chunk, r.begin, r.end = nil, 0, 0
+	}
+}
+
+// stop ends the timer: nobody reads any more.
+func (r *reader) stop() {
+	w := &r.waiting
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now, w.armed = false, false
+	if w.timer != nil {
+		w.timer.Stop()
 	}
 }
 
@@ -97,11 +154,11 @@ func (r *reader) took(n int) {
 		return
 	}
 	r.end += n
-	// Chunks follow what a read brings: much of a large one would be wasted where
-	// messages come one by one, and many calls where they come in crowds.
+	// Chunks follow what a read brings: one message that is kept keeps a chunk, and
+	// small ones need many calls where messages come in crowds.
 	switch room := len(r.chunk) - (r.end - n); {
 	case r.large:
-	case n == room:
+	case n == room && n >= r.size/2:
 		r.size = min(2*max(r.size, minChunk), maxChunk)
 	case n < r.size/16:
 		r.size = max(r.size/2, minChunk)

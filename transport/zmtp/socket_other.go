@@ -10,9 +10,9 @@ import (
 // socket is the same for systems on which a single system call can't be made: what
 // is written goes to a goroutine that waits.
 type socket struct {
-	conn   net.Conn
-	buffer func() []byte
-	idle   func()
+	conn         net.Conn
+	buffer       func() []byte
+	wait, resume func() // for systems where a read can be tried
 }
 
 func (s *socket) open(conn net.Conn) error {

@@ -23,8 +23,11 @@ type socket struct {
 	writeOnce func(fd uintptr) bool
 
 	buffer   func() []byte // where to read to; asked once there is something
-	idle     func()        // told when there is nothing
+	wait     func()        // told when there is nothing
+	resume   func()        // told when there may be something again
+	waits    bool
 	vector   [][]byte
+	pieces   []iovec
 	readN    int
 	readErr  error
 	writeN   int
@@ -43,12 +46,17 @@ func (s *socket) open(conn net.Conn) error {
 	}
 	s.raw = raw
 	s.readOnce = func(fd uintptr) bool {
+		if s.waits {
+			s.waits = false
+			s.resume()
+		}
 		for {
-			s.readN, s.readErr = unix.Read(int(fd), s.buffer())
+			s.readN, s.readErr = readNow(int(fd), s.buffer())
 			switch {
 			case errors.Is(s.readErr, unix.EINTR):
 			case errors.Is(s.readErr, unix.EAGAIN):
-				s.idle()
+				s.waits = true
+				s.wait()
 				return false
 			default:
 				return true
@@ -57,11 +65,8 @@ func (s *socket) open(conn net.Conn) error {
 	}
 	s.writeOnce = func(fd uintptr) bool {
 		for {
-			if v := s.vector; len(v) == 1 {
-				s.writeN, s.writeErr = unix.Write(int(fd), v[0])
-			} else {
-				s.writeN, s.writeErr = unix.Writev(int(fd), v[:min(len(v), maxVector)])
-			}
+			v := s.vector
+			s.writeN, s.pieces, s.writeErr = writeNow(int(fd), v[:min(len(v), maxVector)], s.pieces)
 			if !errors.Is(s.writeErr, unix.EINTR) {
 				return true
 			}
