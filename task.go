@@ -345,16 +345,24 @@ func (c *credit) take(ctx context.Context) error {
 	}
 }
 
-// pool runs tasks, each in a goroutine, and keeps goroutines that have nothing to
-// do for the next ones. The session hands out no more tasks at a time than the
-// worker's capacity.
+// pool runs tasks, as many at a time as there are, in goroutines that it keeps for
+// the next ones. The session hands out no more tasks at a time than the worker's
+// capacity.
+//
+// One goroutine at a time is on its way to the queue. The first thing that it does
+// there is to send the next on its way, if it leaves something behind. So a crowd of
+// tasks that are done at once is done by one or two goroutines, where waking one for
+// each would cost more than the tasks, and those that take their time hold up none.
 type pool struct {
 	active atomic.Int64   // tasks that were begun and haven't replied
 	begun  sync.WaitGroup // the same
 	idlers sync.WaitGroup // goroutines
 
 	mu     sync.Mutex // guards what follows
-	idle   []chan *task
+	queue  []*task    // to be run are those from next on
+	next   int
+	idle   []chan struct{} // of goroutines that wait
+	coming bool            // a goroutine is on its way to the queue
 	closed bool
 }
 
@@ -364,35 +372,70 @@ func (p *pool) begin() {
 	p.begun.Add(1)
 }
 
-// run has t run, by the goroutine that became idle last, whose stack is warm.
-func (p *pool) run(t *task) {
-	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		next := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
-		next <- t
+// run has tasks run.
+func (p *pool) run(tasks []*task) {
+	if len(tasks) == 0 {
 		return
 	}
-	p.mu.Unlock()
-	p.idlers.Go(func() { p.work(t) })
+	p.mu.Lock()
+	if p.next > len(p.queue)/2 {
+		rest := copy(p.queue, p.queue[p.next:])
+		clear(p.queue[rest:])
+		p.queue, p.next = p.queue[:rest], 0
+	}
+	p.queue = append(p.queue, tasks...)
+	p.send()
 }
 
-func (p *pool) work(t *task) {
-	next := make(chan *task, 1)
-	for {
-		p.serve(t)
-		p.mu.Lock()
-		if p.closed {
-			p.mu.Unlock()
-			return
-		}
-		p.idle = append(p.idle, next)
+// send sends a goroutine on its way to the queue, unless one is or nothing is there.
+// It is the one that became idle last, whose stack is warm. The caller holds mu, which
+// send gives back.
+func (p *pool) send() {
+	if p.coming || p.next == len(p.queue) {
 		p.mu.Unlock()
-		t = <-next
-		if t == nil {
-			return
+		return
+	}
+	p.coming = true
+	var woken chan struct{}
+	if n := len(p.idle); n > 0 {
+		woken = p.idle[n-1]
+		p.idle = p.idle[:n-1]
+	}
+	p.mu.Unlock()
+	if woken != nil {
+		woken <- struct{}{}
+		return
+	}
+	p.idlers.Go(p.work)
+}
+
+func (p *pool) work() {
+	var wake chan struct{}
+	for arrived := true; ; arrived = false {
+		p.mu.Lock()
+		if arrived {
+			p.coming = false
 		}
+		for p.next == len(p.queue) {
+			p.queue, p.next = p.queue[:0], 0
+			if p.closed {
+				p.mu.Unlock()
+				return
+			}
+			if wake == nil {
+				wake = make(chan struct{}, 1)
+			}
+			p.idle = append(p.idle, wake)
+			p.mu.Unlock()
+			<-wake
+			p.mu.Lock()
+			p.coming = false
+		}
+		t := p.queue[p.next]
+		p.queue[p.next] = nil
+		p.next++
+		p.send()
+		p.serve(t)
 	}
 }
 
@@ -414,8 +457,8 @@ func (p *pool) close() {
 	idle := p.idle
 	p.idle = nil
 	p.mu.Unlock()
-	for _, next := range idle {
-		next <- nil
+	for _, wake := range idle {
+		wake <- struct{}{}
 	}
 	p.idlers.Wait()
 }
