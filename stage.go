@@ -4,8 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/majordomo"
@@ -33,8 +35,9 @@ type stage struct {
 
 	watchers watchers
 
-	mu    sync.Mutex // guards peers
-	peers map[*brokerPeer]struct{}
+	mu     sync.Mutex // guards peers
+	peers  map[*brokerPeer]struct{}
+	remote atomic.Int64 // of these, those in other processes
 }
 
 // turn is a piece of work, and what comes of it.
@@ -63,17 +66,21 @@ type brokerPeer struct {
 	link    transport.Peer
 	core    *majordomo.Peer
 	touched bool // has messages queued that this turn must flush; belongs to whoever runs the core
+	remote  bool
 }
 
 var _ transport.Receiver = (*brokerPeer)(nil)
 
 func (s *stage) accept(link transport.Peer) transport.Receiver {
 	id := link.Identity()
-	p := &brokerPeer{stage: s, link: link}
+	p := &brokerPeer{stage: s, link: link, remote: !id.Local}
 	p.core = majordomo.NewPeer(majordomo.Identity{Name: id.Name, Addr: id.Addr, Local: id.Local}, p)
 	s.mu.Lock()
 	s.peers[p] = struct{}{}
 	s.mu.Unlock()
+	if p.remote {
+		s.remote.Add(1)
+	}
 	return p
 }
 
@@ -88,13 +95,26 @@ func (p *brokerPeer) Receive(batch []transport.Message) {
 	for i, m := range batch {
 		t.events[i].Received(p.core, m, p.stage.full)
 	}
-	p.stage.submit(t)
+	s := p.stage
+	if !s.work.enter(t) {
+		return
+	}
+	if p.remote && s.remote.Load() > 2 {
+		// What other connections bring, that are ready to be read, goes into the
+		// inbox first: replies to one peer then leave in one write. A client and a
+		// worker alone have nothing to share.
+		runtime.Gosched()
+	}
+	s.runFrom(t)
 }
 
 func (p *brokerPeer) Gone(reason error) {
 	p.stage.mu.Lock()
 	delete(p.stage.peers, p)
 	p.stage.mu.Unlock()
+	if p.remote {
+		p.stage.remote.Add(-1)
+	}
 	p.stage.event(majordomo.Event{Kind: majordomo.Gone, Peer: p.core, Err: reason})
 }
 
@@ -149,10 +169,15 @@ func (s *stage) end() {
 // submit has t done: by the caller, if nobody runs the core.
 func (s *stage) submit(t *turn) {
 	if s.work.enter(t) {
-		now := s.clock.now()
-		s.take(now, t, t)
-		s.run(now, t, len(t.events))
+		s.runFrom(t)
 	}
+}
+
+// runFrom runs the core, which the caller holds, beginning with t.
+func (s *stage) runFrom(t *turn) {
+	now := s.clock.now()
+	s.take(now, t, t)
+	s.run(now, t, len(t.events))
 }
 
 // run runs the core, which the caller holds, on what is in the inbox, leaves it,
