@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 // belongs to whoever runs the session.
 type link struct {
 	transport transport.Transport
-	brokers   []transport.Endpoint
-	timeout   time.Duration // of a dial
+	brokers   []transport.Endpoint // by the number that the session knows one by; none is taken away
+	timeout   time.Duration        // of a dial
 	on        dialEvents
 
 	conns map[uint64]*linkConn
@@ -50,10 +51,26 @@ func newClock() clock { return clock{start: time.Now()} }
 func (c clock) now() time.Time { return c.start.Add(time.Since(c.start)) }
 
 func newLink(t transport.Transport, brokers []transport.Endpoint, timeout time.Duration, wake func()) *link {
-	l := &link{transport: t, brokers: brokers, timeout: timeout, conns: make(map[uint64]*linkConn)}
+	l := &link{transport: t, brokers: slices.Clone(brokers), timeout: timeout, conns: make(map[uint64]*linkConn)}
 	l.timer = time.AfterFunc(time.Hour, wake)
 	l.timer.Stop()
 	return l
+}
+
+// numbers returns the numbers of brokers, and gives one to each that has none.
+func (l *link) numbers(found []transport.Endpoint) []int {
+	all := make([]int, 0, len(found))
+	for _, broker := range found {
+		n := slices.Index(l.brokers, broker)
+		if n < 0 {
+			n = len(l.brokers)
+			l.brokers = append(l.brokers, broker)
+		}
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // dial connects to a broker and reads what it sends, in a goroutine of its own.

@@ -74,6 +74,7 @@ const (
 	ClientDialFailed                            // Conn couldn't be connected, for Err
 	ClientLost                                  // Conn ended, for Err
 	ClientMessage                               // Conn brought Command, or something that gave Err
+	ClientBrokers                               // the brokers are those of Brokers, and no others
 	ClientWake                                  // the time of NextWake has come
 	ClientClose                                 // stop at once: what isn't done fails with ErrClientClosed
 )
@@ -84,6 +85,7 @@ type ClientEvent struct {
 	Conn     uint64
 	Call     *Call
 	N        int
+	Brokers  []int // ClientBrokers: their numbers, each once; the session keeps nothing of it
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope
 	Failure  Failure // ClientMessage: what the Envelope says, where it is a failure; ClientUnsent: why

@@ -19,6 +19,7 @@ const (
 	WorkerMessage                               // Conn brought Command, or something that gave Err
 	WorkerUnsent                                // Conn didn't take Message, which is too large for it, for Err
 	WorkerReply                                 // Body is a reply to Job, its last where Final is set
+	WorkerBrokers                               // the brokers are those of Brokers, and no others
 	WorkerWake                                  // the time of NextWake has come
 	WorkerDrain                                 // finish what is running, take nothing new, then stop
 	WorkerStop                                  // stop at once
@@ -35,6 +36,7 @@ type WorkerEvent struct {
 	Job      *Job     // WorkerReply: no longer the driver's where Final is set
 	Body     [][]byte // WorkerReply: at least one frame; the session keeps the frames, not the slice
 	Final    bool
+	Brokers  []int // WorkerBrokers: their numbers, each once; the session keeps nothing of it
 }
 
 // Received makes ev the event of a message on a connection. It needs nothing of
