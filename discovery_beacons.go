@@ -151,7 +151,7 @@ var (
 // NewBeacons returns beacons, or what is wrong with their config.
 func NewBeacons(cfg BeaconConfig) (*Beacons, error) {
 	if err := cfg.check(); err != nil {
-		return nil, fmt.Errorf("mesh: BeaconConfig.%w", err)
+		return nil, err
 	}
 	pins := make([]beacon.Key, len(cfg.Pins))
 	for i, text := range cfg.Pins {
@@ -165,12 +165,15 @@ func NewBeacons(cfg BeaconConfig) (*Beacons, error) {
 	if len(cfg.Groups) == 0 {
 		cfg.Groups = beaconGroups()
 	}
+	network := beacon.Network{
+		Port: cmp.Or(cfg.Port, beaconPort), Groups: cfg.Groups, TTL: cmp.Or(cfg.TTL, 1),
+		Interfaces: cfg.Interfaces, Rescan: cmp.Or(cfg.Rescan, beaconRescan),
+	}
+	if err := network.Check(); err != nil {
+		return nil, fmt.Errorf("mesh: BeaconConfig: %w", err)
+	}
 	return &Beacons{
-		cfg: cfg, logger: orDiscard(cfg.Logger),
-		network: beacon.Network{
-			Port: cmp.Or(cfg.Port, beaconPort), Groups: cfg.Groups, TTL: cmp.Or(cfg.TTL, 1),
-			Interfaces: cfg.Interfaces, Rescan: cmp.Or(cfg.Rescan, beaconRescan),
-		},
+		cfg: cfg, network: network, logger: orDiscard(cfg.Logger),
 		table: beacon.NewTable(beacon.Rules{
 			Cluster: cfg.Cluster, Keys: cfg.Keys, Pins: pins,
 			Window: cmp.Or(cfg.Window, beaconWindow), MaxBrokers: cmp.Or(cfg.MaxBrokers, beaconMaxBrokers),
@@ -179,34 +182,34 @@ func NewBeacons(cfg BeaconConfig) (*Beacons, error) {
 	}, nil
 }
 
-// check says what is wrong, beginning with the name of the member.
+// check says what is wrong.
 func (c *BeaconConfig) check() error {
 	if err := beacon.CheckName(c.Cluster); err != nil {
-		return fmt.Errorf("Cluster: %w", err)
+		return fmt.Errorf("mesh: BeaconConfig.Cluster: %w", err)
 	}
 	for _, key := range c.Keys {
 		if len(key) < beacon.MinKey {
-			return fmt.Errorf("Keys: a key of %d bytes, want %d or more", len(key), beacon.MinKey)
+			return fmt.Errorf("mesh: BeaconConfig.Keys: a key of %d bytes, want %d or more", len(key), beacon.MinKey)
 		}
 	}
 	secured := len(c.Keys) > 0 || len(c.Pins) > 0
 	switch {
 	case !secured && !c.Insecure:
-		return errors.New("Keys or Pins is required, as anybody could pose as a broker; Insecure allows that")
+		return errors.New("mesh: BeaconConfig.Keys or Pins is required, as anybody could pose as a broker; Insecure allows that")
 	case secured && c.Insecure:
-		return errors.New("Insecure excludes Keys and Pins")
+		return errors.New("mesh: BeaconConfig.Insecure excludes Keys and Pins")
 	case c.Interval < 0 || c.Interval > 0 && c.Interval < 10*time.Millisecond:
-		return errors.New("Interval is below 10ms")
+		return errors.New("mesh: BeaconConfig.Interval is below 10ms")
 	case c.Expiry < 0 || c.Expiry > beacon.MaxExpiry || c.Expiry > 0 && c.Expiry < cmp.Or(c.Interval, beaconInterval):
-		return fmt.Errorf("Expiry is below Interval, or above %v", beacon.MaxExpiry)
+		return fmt.Errorf("mesh: BeaconConfig.Expiry is below Interval, or above %v", beacon.MaxExpiry)
 	case cmp.Or(c.Interval, beaconInterval) > beacon.MaxExpiry:
-		return fmt.Errorf("Interval is above %v", beacon.MaxExpiry)
+		return fmt.Errorf("mesh: BeaconConfig.Interval is above %v", beacon.MaxExpiry)
 	case c.Window < 0:
-		return errors.New("Window is negative")
+		return errors.New("mesh: BeaconConfig.Window is negative")
 	case c.MaxBrokers < 0:
-		return errors.New("MaxBrokers is negative")
+		return errors.New("mesh: BeaconConfig.MaxBrokers is negative")
 	case c.Rescan < 0:
-		return errors.New("Rescan is negative")
+		return errors.New("mesh: BeaconConfig.Rescan is negative")
 	}
 	return nil
 }

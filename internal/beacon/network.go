@@ -26,13 +26,13 @@ type Network struct {
 	Rescan time.Duration
 }
 
-// check says what is wrong, with the name of the member.
-func (n *Network) check() error {
+// Check says what is wrong.
+func (n *Network) Check() error {
 	var four, six int
 	for _, g := range n.Groups {
 		switch {
 		case !g.IsMulticast() || g.Zone() != "":
-			return fmt.Errorf("beacon: Groups: %v is no multicast group", g)
+			return fmt.Errorf("group %v: not a multicast address", g)
 		case g.Is4():
 			four++
 		default:
@@ -41,11 +41,11 @@ func (n *Network) check() error {
 	}
 	switch {
 	case n.Port < 1 || n.Port > 65535:
-		return errors.New("beacon: Port must be 1 to 65535")
+		return errors.New("port must be 1 to 65535")
 	case four+six == 0 || four > 1 || six > 1:
-		return errors.New("beacon: Groups: want one of IPv4, one of IPv6, or both")
+		return errors.New("groups: want one of IPv4, one of IPv6, or both")
 	case n.TTL < 1 || n.TTL > 255:
-		return errors.New("beacon: TTL must be 1 to 255")
+		return errors.New("TTL must be 1 to 255")
 	}
 	return nil
 }
@@ -157,8 +157,8 @@ func at(byPath map[Path]*Traffic, on Path) *Traffic {
 // open opens a socket for each group, by fn. One that fails doesn't keep the others
 // from serving; all do.
 func (n *Network) open(ctx context.Context, fn func(context.Context, netip.Addr) (socket, error)) ([]socket, error) {
-	if err := n.check(); err != nil {
-		return nil, err
+	if err := n.Check(); err != nil {
+		return nil, fmt.Errorf("beacon: %w", err)
 	}
 	var all []socket
 	var failed []error

@@ -56,7 +56,7 @@ func listen(t *testing.T, n Network, table *Table) *ear {
 	return e
 }
 
-// runs runs until the test ends, or until stop is called.
+// runs has something run until the test ends, or until stop is called.
 func runs(t *testing.T, run func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -217,10 +217,10 @@ func TestNetworkIsChecked(t *testing.T) {
 		change func(*Network)
 		want   string
 	}{
-		"no port":       {func(n *Network) { n.Port = 0 }, "Port must be 1 to 65535"},
-		"no group":      {func(n *Network) { n.Groups = nil }, "Groups: want one of IPv4, one of IPv6, or both"},
-		"two of a kind": {func(n *Network) { n.Groups = append(n.Groups, n.Groups[0]) }, "Groups: want one of IPv4"},
-		"no multicast":  {func(n *Network) { n.Groups[0] = netip.MustParseAddr("127.0.0.1") }, "127.0.0.1 is no multicast group"},
+		"no port":       {func(n *Network) { n.Port = 0 }, "port must be 1 to 65535"},
+		"no group":      {func(n *Network) { n.Groups = nil }, "groups: want one of IPv4, one of IPv6, or both"},
+		"two of a kind": {func(n *Network) { n.Groups = append(n.Groups, n.Groups[0]) }, "groups: want one of IPv4"},
+		"no multicast":  {func(n *Network) { n.Groups[0] = netip.MustParseAddr("127.0.0.1") }, "group 127.0.0.1: not a multicast address"},
 		"no TTL":        {func(n *Network) { n.TTL = 0 }, "TTL must be 1 to 255"},
 	} {
 		n := quiet(t)

@@ -116,7 +116,8 @@ func (t *Table) Hear(now time.Time, on Path, datagram []byte) (v Verdict, said B
 		return v, b, false
 	}
 	if b.Leaving {
-		return Accepted, b, t.leave(now, known, &b)
+		changed = t.leave(now, known, &b)
+		return Accepted, b, changed
 	}
 	endpoint := usable(b.Endpoints, on)
 	switch {
@@ -125,7 +126,8 @@ func (t *Table) Hear(now time.Time, on Path, datagram []byte) (v Verdict, said B
 	case known == nil && len(t.brokers) >= t.rules.MaxBrokers:
 		return Crowded, b, false
 	}
-	return Accepted, b, t.take(now, on, known, &b, endpoint)
+	changed = t.take(now, on, known, &b, endpoint)
+	return Accepted, b, changed
 }
 
 func (t *Table) signed(b *Beacon, datagram []byte) bool {

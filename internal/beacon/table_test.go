@@ -240,7 +240,9 @@ func TestCrowd(t *testing.T) {
 	t.Parallel()
 	h := hear(t)
 	named := func(n int) func(*Beacon) {
-		return func(b *Beacon) { b.Broker, b.Endpoints = fmt.Sprint("b", n), []string{fmt.Sprint("tcp://127.0.0.1:", n)} }
+		return func(b *Beacon) {
+			b.Broker, b.Endpoints = fmt.Sprint("b", n), []string{fmt.Sprint("tcp://127.0.0.1:", n)}
+		}
 	}
 	for _, n := range []int{3, 1, 2} {
 		h.says(Accepted, true, lo, named(n))
