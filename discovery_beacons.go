@@ -80,21 +80,8 @@ type BeaconConfig struct {
 	Logger *slog.Logger
 }
 
-// The defaults of BeaconConfig.
-const (
-	beaconPort       = 17670
-	beaconInterval   = time.Second
-	beaconExpiry     = 5 // intervals
-	beaconRescan     = 2 * time.Second
-	beaconWindow     = 5 * time.Minute
-	beaconMaxBrokers = 1024
-)
-
-// beaconGroups returns the default groups. Both are for use by anybody: of IPv4 in an
-// organization (RFC 2365), of IPv6 on a link (RFC 4291, not permanently assigned).
-func beaconGroups() []netip.Addr {
-	return []netip.Addr{netip.MustParseAddr("239.255.109.101"), netip.MustParseAddr("ff12::6d65:7368")}
-}
+// beaconExpiry is the default of BeaconConfig.Expiry in intervals.
+const beaconExpiry = 5
 
 // BeaconStats counts what happened to beacons since the [Beacons] were made. Each of
 // the refused is counted once, under the first thing that was wrong with it.
@@ -160,14 +147,14 @@ func NewBeacons(cfg BeaconConfig) (*Beacons, error) {
 			return nil, fmt.Errorf("mesh: BeaconConfig.Pins: %w", err)
 		}
 	}
-	cfg.Interval = cmp.Or(cfg.Interval, beaconInterval)
+	cfg.Interval = cmp.Or(cfg.Interval, beacon.DefaultInterval)
 	cfg.Expiry = cmp.Or(cfg.Expiry, min(beaconExpiry*cfg.Interval, beacon.MaxExpiry))
 	if len(cfg.Groups) == 0 {
-		cfg.Groups = beaconGroups()
+		cfg.Groups = beacon.DefaultGroups()
 	}
 	network := beacon.Network{
-		Port: cmp.Or(cfg.Port, beaconPort), Groups: cfg.Groups, TTL: cmp.Or(cfg.TTL, 1),
-		Interfaces: cfg.Interfaces, Rescan: cmp.Or(cfg.Rescan, beaconRescan),
+		Port: cmp.Or(cfg.Port, beacon.DefaultPort), Groups: cfg.Groups, TTL: cmp.Or(cfg.TTL, 1),
+		Interfaces: cfg.Interfaces, Rescan: cmp.Or(cfg.Rescan, beacon.DefaultRescan),
 	}
 	if err := network.Check(); err != nil {
 		return nil, fmt.Errorf("mesh: BeaconConfig: %w", err)
@@ -176,7 +163,7 @@ func NewBeacons(cfg BeaconConfig) (*Beacons, error) {
 		cfg: cfg, network: network, logger: orDiscard(cfg.Logger),
 		table: beacon.NewTable(beacon.Rules{
 			Cluster: cfg.Cluster, Keys: cfg.Keys, Pins: pins,
-			Window: cmp.Or(cfg.Window, beaconWindow), MaxBrokers: cmp.Or(cfg.MaxBrokers, beaconMaxBrokers),
+			Window: cmp.Or(cfg.Window, beacon.DefaultWindow), MaxBrokers: cmp.Or(cfg.MaxBrokers, beacon.DefaultMaxBrokers),
 		}),
 		feeds: make(map[*feed]struct{}), speakers: make(map[*beacon.Speaker]struct{}),
 	}, nil
@@ -200,9 +187,9 @@ func (c *BeaconConfig) check() error {
 		return errors.New("mesh: BeaconConfig.Insecure excludes Keys and Pins")
 	case c.Interval < 0 || c.Interval > 0 && c.Interval < 10*time.Millisecond:
 		return errors.New("mesh: BeaconConfig.Interval is below 10ms")
-	case c.Expiry < 0 || c.Expiry > beacon.MaxExpiry || c.Expiry > 0 && c.Expiry < cmp.Or(c.Interval, beaconInterval):
+	case c.Expiry < 0 || c.Expiry > beacon.MaxExpiry || c.Expiry > 0 && c.Expiry < cmp.Or(c.Interval, beacon.DefaultInterval):
 		return fmt.Errorf("mesh: BeaconConfig.Expiry is below Interval, or above %v", beacon.MaxExpiry)
-	case cmp.Or(c.Interval, beaconInterval) > beacon.MaxExpiry:
+	case cmp.Or(c.Interval, beacon.DefaultInterval) > beacon.MaxExpiry:
 		return fmt.Errorf("mesh: BeaconConfig.Interval is above %v", beacon.MaxExpiry)
 	case c.Window < 0:
 		return errors.New("mesh: BeaconConfig.Window is negative")

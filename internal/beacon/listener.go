@@ -36,6 +36,8 @@ type Listener struct {
 	Changed func([]Broker)
 	// Note, if not nil, hears of each datagram. Calls may come at the same time.
 	Note func(Arrival)
+	// Ready, if not nil, is called once the groups were joined.
+	Ready func()
 	// Failed, if not nil, hears of an interface on which nothing can be heard, each
 	// time for another reason.
 	Failed func(on Path, err error)
@@ -80,6 +82,9 @@ func (l *Listener) Run(ctx context.Context, table *Table) error {
 	}
 	for _, in := range sockets {
 		readers.Go(func() { l.read(ctx, in) })
+	}
+	if l.Ready != nil {
+		l.Ready()
 	}
 	return l.watch(ctx, sockets)
 }

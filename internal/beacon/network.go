@@ -11,6 +11,22 @@ import (
 	"time"
 )
 
+// What holds where nobody says otherwise.
+const (
+	DefaultPort       = 17670
+	DefaultInterval   = time.Second
+	DefaultRescan     = 2 * time.Second
+	DefaultWindow     = 5 * time.Minute
+	DefaultMaxBrokers = 1024
+)
+
+// DefaultGroups returns the groups where nobody says otherwise. Both are for use by
+// anybody: of IPv4 in an organization (RFC 2365), of IPv6 on a link (RFC 4291, not
+// permanently assigned).
+func DefaultGroups() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("239.255.109.101"), netip.MustParseAddr("ff12::6d65:7368")}
+}
+
 // Network says where beacons go.
 type Network struct {
 	// Port is the UDP port.

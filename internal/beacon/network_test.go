@@ -51,8 +51,11 @@ func listen(t *testing.T, n Network, table *Table) *ear {
 		Network: n, Counts: new(Counts), Changed: func(all []Broker) { e.changed <- all }, Note: func(a Arrival) { e.noted <- a },
 		Failed: func(on Path, err error) { t.Errorf("%s: %v", on.Name, err) },
 	}
+	ready := make(chan struct{})
+	e.Ready = func() { close(ready) }
 	runs(t, func(ctx context.Context) error { return e.Run(ctx, table) })
-	require.Eventually(t, func() bool { return len(e.Traffic()) > 0 }, 10*time.Second, time.Millisecond, "it joins the group")
+	next(t, ready)
+	require.Len(t, e.Traffic(), 1, "it joined the group")
 	return e
 }
 

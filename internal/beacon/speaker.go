@@ -26,7 +26,7 @@ type Speaker struct {
 }
 
 // Run speaks at once and at each interval, until ctx ends. Then it says that the broker
-// leaves, and returns ctx's error. It fails where there is nothing that could ever be
+// leaves, unless it only probes, and returns ctx's error. It fails where there is nothing that could ever be
 // said, or no socket to say it with. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	if err := s.check(); err != nil {
@@ -58,8 +58,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 		s.round(sockets, nics)
 		select {
 		case <-ctx.Done():
-			s.Leaving = true
-			s.round(sockets, nics)
+			if s.Leaving = !s.Probe; s.Leaving {
+				s.round(sockets, nics)
+			}
 			return ctx.Err()
 		case <-every.C:
 		}
