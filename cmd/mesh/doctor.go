@@ -182,9 +182,9 @@ func (r *report) print(out io.Writer) error {
 	table(&b, rows, "  none")
 	if len(r.Refused) > 0 {
 		b.WriteString("Refused beacons\n")
-		rows = nil
-		for _, f := range r.Refused {
-			rows = append(rows, fmt.Sprintf("  %s\t%d times\tfrom %s\t%s\t%s", f.Why, f.Count, f.From, f.Interface, f.Broker))
+		rows = make([]string, len(r.Refused))
+		for i, f := range r.Refused {
+			rows[i] = fmt.Sprintf("  %s\t%d times\tfrom %s\t%s\t%s", f.Why, f.Count, f.From, f.Interface, f.Broker)
 		}
 		table(&b, rows, "")
 	}

@@ -163,7 +163,7 @@ func probed(err error) error {
 
 // addTraffic puts together what was sent and heard, by interface.
 func (r *report) addTraffic(heard, sent []beacon.Traffic, returned map[beacon.Path]int) {
-	at := func(t *beacon.Traffic) *interfaceReport {
+	add := func(t *beacon.Traffic) {
 		i := slices.IndexFunc(r.Interfaces, func(n interfaceReport) bool { return n.Name == t.Name && n.Family == t.Family() })
 		if i < 0 {
 			i = len(r.Interfaces)
@@ -175,13 +175,12 @@ func (r *report) addTraffic(heard, sent []beacon.Traffic, returned map[beacon.Pa
 		if t.Err != nil && n.Error == "" {
 			n.Error = t.Err.Error()
 		}
-		return n
 	}
 	for i := range heard {
-		at(&heard[i])
+		add(&heard[i])
 	}
 	for i := range sent {
-		at(&sent[i])
+		add(&sent[i])
 	}
 }
 
@@ -295,8 +294,7 @@ func (b *brokerReport) ask(ctx context.Context, cfg mesh.ClientConfig) error {
 
 // unreachable returns why a broker can't be reached, where that is the cause.
 func unreachable(cause error) error {
-	var e unreachableError
-	if errors.As(cause, &e) {
+	if e, ok := errors.AsType[unreachableError](cause); ok {
 		return e.error
 	}
 	return nil

@@ -26,8 +26,8 @@ type Speaker struct {
 }
 
 // Run speaks at once and at each interval, until ctx ends. Then it says that the broker
-// leaves, unless it only probes, and returns ctx's error. It fails where there is nothing that could ever be
-// said, or no socket to say it with. It may be called once.
+// leaves, unless it only probes, and returns ctx's error. It fails where there is
+// nothing that could ever be said, or no socket to say it with. It may be called once.
 func (s *Speaker) Run(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return err
