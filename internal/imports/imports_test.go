@@ -119,8 +119,12 @@ var rules = []rule{
 		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
 	},
 	{
-		packages: []string{"internal/interop"}, // its tests import what they like
+		packages: []string{"internal/interop", "internal/netns"}, // their tests import what they like
 		std:      []string{},
+	},
+	{
+		packages: []string{"internal/leg"},
+		std:      []string{"os", "slices", "strings"},
 	},
 	{
 		packages: []string{"cmd/...", "examples/..."},
