@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -409,11 +410,12 @@ func TestDeployVariables(t *testing.T) {
 	for _, name := range regexp.MustCompile(`MESH_[A-Z_]+`).FindAllString(source(t), -1) {
 		known[name] = true
 	}
-	require.NoError(t, filepath.WalkDir(deployed, func(path string, d os.DirEntry, err error) error {
+	files := os.DirFS(deployed)
+	require.NoError(t, fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := fs.ReadFile(files, path)
 		for _, name := range regexp.MustCompile(`MESH_[A-Z_]+`).FindAllString(string(text), -1) {
 			require.True(t, known[name], "%s sets %s", path, name)
 		}

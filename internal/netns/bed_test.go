@@ -54,7 +54,7 @@ func newBed(t *testing.T, lossy bool, heartbeat mesh.Heartbeat) *bed {
 	for i := range 4 {
 		b.workers = append(b.workers, b.add(fmt.Sprintf("w%d", i+1), fmt.Sprintf("10.77.0.%d", 11+i), role{Role: "worker"}))
 	}
-	b.whole(patience)
+	b.whole()
 	for i := range 4 {
 		b.clients = append(b.clients, b.add(fmt.Sprintf("c%d", i+1), fmt.Sprintf("10.77.0.%d", 21+i), b.load))
 	}
@@ -149,19 +149,13 @@ func (b *bed) peers(n *node) (workers, clients int) {
 }
 
 // whole waits until every broker has every worker, and returns how long that took.
-func (b *bed) whole(within time.Duration) time.Duration {
+func (b *bed) whole() time.Duration {
 	b.t.Helper()
 	start := time.Now()
 	for _, n := range b.brokers {
-		have := 0
-		defer func() {
-			if have != len(b.workers) {
-				b.t.Logf("%s has %d workers of %d", n.name, have, len(b.workers))
-			}
-		}()
-		b.await(n.name+" has every worker", within, func() bool {
-			have, _ = b.peers(n)
-			return have == len(b.workers)
+		b.await(n.name+" has every worker", patience, func() bool {
+			workers, _ := b.peers(n)
+			return workers == len(b.workers)
 		})
 	}
 	return time.Since(start)

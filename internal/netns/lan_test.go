@@ -28,11 +28,11 @@ const hub = "10.77.0.254"
 
 // netem reports whether this kernel can lose and delay packets by itself.
 var netem = sync.OnceValue(func() bool {
-	err := exec.Command("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms").Run() //nolint:noctx // it ends by itself
+	err := exec.Command("tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms").Run()
 	if err != nil {
 		return false
 	}
-	return exec.Command("tc", "qdisc", "del", "dev", "lo", "root").Run() == nil //nolint:noctx // see above
+	return exec.Command("tc", "qdisc", "del", "dev", "lo", "root").Run() == nil
 })
 
 // newLAN makes a bridge. Where lossy is set, links can lose and delay packets.
@@ -124,7 +124,7 @@ func (h *host) run(commands ...string) {
 }
 
 func batch(file *os.File, commands ...string) error {
-	cmd := exec.Command("ip", "-batch", "-") //nolint:noctx // it ends by itself
+	cmd := exec.Command("ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
 	if file != nil {
 		cmd.ExtraFiles = []*os.File{file}
@@ -175,7 +175,7 @@ func (h *host) impair(ways direction, w weather) {
 
 // qdisc sets the weather for what leaves by a device.
 func qdisc(device string, w weather) error {
-	text, err := exec.Command("tc", "qdisc", "replace", "dev", device, "root", "netem", "limit", "100000", //nolint:noctx,gosec // it ends by itself, and the words are the test's own
+	text, err := exec.Command("tc", "qdisc", "replace", "dev", device, "root", "netem", "limit", "100000", //nolint:gosec // it ends by itself, and the words are the test's own
 		"delay", fmt.Sprintf("%dus", w.delay.Microseconds()), "loss", fmt.Sprintf("%d%%", w.loss)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("tc: %w: %s", err, text)

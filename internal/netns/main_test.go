@@ -97,7 +97,7 @@ func runInside() (code int, lack string) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // it is in the system's directory for such
 	binary := filepath.Join(dir, "mesh")
-	build := exec.Command("go", append(buildFlags, "-o", binary, "github.com/mdpmesh/mesh/cmd/mesh")...) //nolint:noctx,gosec // it ends by itself, and the words are the test's own
+	build := exec.Command("go", append(buildFlags, "-o", binary, "github.com/mdpmesh/mesh/cmd/mesh")...) //nolint:gosec // it ends by itself, and the words are the test's own
 	if text, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Sprintf("the command mesh can't be built: %v\n%s", err, text)
 	}
@@ -109,7 +109,7 @@ func runInside() (code int, lack string) {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT) //nolint:forbidigo // they are passed on, so that this process can clean up
 	defer signal.Stop(signals)                                             //nolint:forbidigo // see above
 	runtime.LockOSThread()                                                 // Pdeathsig means the thread that made the process
-	cmd := exec.Command(self, os.Args[1:]...)                              //nolint:noctx,gosec // this binary with its own arguments, ended by its own time limit
+	cmd := exec.Command(self, os.Args[1:]...)                              //nolint:gosec // this binary with its own arguments, ended by its own time limit
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), insideVariable+"="+binary)
 	cmd.SysProcAttr = &syscall.SysProcAttr{

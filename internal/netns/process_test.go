@@ -39,7 +39,7 @@ type process struct {
 func (h *host) start(name string, env []string, hear func(line []byte), program string, args ...string) *process {
 	t := h.lan.t
 	t.Helper()
-	p := &process{t: t, name: name, cmd: exec.Command(program, args...), done: make(chan struct{})} //nolint:noctx,gosec // it is ended below; the programs are the test's own
+	p := &process{t: t, name: name, cmd: exec.Command(program, args...), done: make(chan struct{})} //nolint:gosec // it is ended below; the programs are the test's own
 	p.cmd.Env = append(os.Environ(), env...)
 	var err error
 	p.stdin, err = p.cmd.StdinPipe()

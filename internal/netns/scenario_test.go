@@ -49,7 +49,7 @@ func TestBrokerKilled(t *testing.T) {
 	after := time.Now()
 	t.Log("as much as goes, two brokers: ", b.saturate(steady))
 	victim.restart()
-	t.Log("every worker is back after ", b.whole(patience))
+	t.Log("every worker is back after ", b.whole())
 	b.pass(time.Second)
 	b.end(lost...)
 
@@ -84,12 +84,12 @@ func TestRollingRestart(t *testing.T) {
 		n.signal(unix.SIGTERM)
 		n.ended()
 		n.restart()
-		t.Log(n.name, " has every worker again after ", b.whole(patience))
+		t.Log(n.name, " has every worker again after ", b.whole())
 	}
 	for _, n := range b.workers {
 		n.finish()
 		n.restart()
-		t.Log(n.name, " is everywhere again after ", b.whole(patience))
+		t.Log(n.name, " is everywhere again after ", b.whole())
 	}
 	to := time.Now()
 	b.pass(time.Second)
@@ -130,7 +130,7 @@ func TestLinkCut(t *testing.T) {
 			b.pass(steady)
 			after := time.Now()
 			c.heal(victim.host)
-			t.Log("healed, and every worker is back after ", b.whole(patience))
+			t.Log("healed, and every worker is back after ", b.whole())
 			b.pass(time.Second)
 			b.end(lost...)
 
@@ -181,7 +181,7 @@ func TestBrokerStopped(t *testing.T) {
 	b.pass(steady)
 	after := time.Now()
 	victim.signal(unix.SIGCONT)
-	t.Log("going on, and every worker is back after ", b.whole(patience))
+	t.Log("going on, and every worker is back after ", b.whole())
 	b.pass(time.Second)
 	b.end(lost...)
 
@@ -218,7 +218,7 @@ func TestWorkersLost(t *testing.T) {
 	after := time.Now()
 	b.workers[0].restart()
 	b.workers[1].signal(unix.SIGCONT)
-	t.Log("back, and every worker is everywhere after ", b.whole(patience))
+	t.Log("back, and every worker is everywhere after ", b.whole())
 	b.pass(time.Second)
 	b.end(mesh.CodeWorkerLost)
 
