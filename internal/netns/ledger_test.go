@@ -169,6 +169,20 @@ func (l *ledger) between(from, to time.Time, clients string) figures {
 	return f
 }
 
+// typical returns the figures of the calls that began in a span of time, the p99 being
+// the median of those of its seconds, so that one bad moment of a busy machine doesn't
+// count.
+func (l *ledger) typical(from, to time.Time, clients string) figures {
+	f := l.between(from, to, clients)
+	var seconds []time.Duration
+	for next := from.Add(time.Second); !next.After(to); next = next.Add(time.Second) {
+		seconds = append(seconds, l.between(next.Add(-time.Second), next, clients).p99)
+	}
+	slices.Sort(seconds)
+	f.p99 = seconds[len(seconds)/2]
+	return f
+}
+
 // failures returns when the calls that failed ended.
 func (l *ledger) failures() (ends []time.Time) {
 	l.mu.Lock()

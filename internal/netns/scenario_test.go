@@ -17,7 +17,7 @@ import (
 var lost = []mesh.Code{mesh.CodeBrokerLost, mesh.CodeWorkerLost}
 
 // steady is for how long the load is measured.
-const steady = 3 * time.Second
+const steady = 5 * time.Second
 
 // The short scenario: everything works while nothing happens.
 func TestNothingHappens(t *testing.T) {
@@ -53,7 +53,7 @@ func TestBrokerKilled(t *testing.T) {
 	b.pass(time.Second)
 	b.end(lost...)
 
-	was, is := b.ledger.between(from, to, "c"), b.ledger.between(normal, after, "c")
+	was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
 	t.Log("three brokers: ", was)
 	t.Log("within two liveness times: ", b.ledger.between(killed, normal, "c"))
 	t.Log("two brokers, from then on: ", is)
@@ -134,7 +134,7 @@ func TestLinkCut(t *testing.T) {
 			b.pass(time.Second)
 			b.end(lost...)
 
-			was, is := b.ledger.between(from, to, "c"), b.ledger.between(normal, after, "c")
+			was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
 			during := b.ledger.between(cut, normal, "c")
 			t.Log("before: ", was)
 			t.Log("within two liveness times: ", during)
@@ -185,7 +185,7 @@ func TestBrokerStopped(t *testing.T) {
 	b.pass(time.Second)
 	b.end(lost...)
 
-	was, is := b.ledger.between(from, to, "c"), b.ledger.between(normal, after, "c")
+	was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
 	during := b.ledger.between(stopped, normal, "c")
 	t.Log("before: ", was)
 	t.Log("within two liveness times: ", during)
@@ -222,7 +222,7 @@ func TestWorkersLost(t *testing.T) {
 	b.pass(time.Second)
 	b.end(mesh.CodeWorkerLost)
 
-	was, is := b.ledger.between(from, to, "c"), b.ledger.between(normal, after, "c")
+	was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
 	t.Log("four workers: ", was)
 	t.Log("two workers: ", is)
 	b.sameAs(was, is)
