@@ -41,7 +41,7 @@ type node struct {
 }
 
 // newBed starts three brokers, four workers and four clients, which make calls from
-// now on, and waits until every broker has every worker.
+// now on.
 func newBed(t *testing.T, lossy bool, heartbeat mesh.Heartbeat) *bed {
 	t.Helper()
 	b := &bed{
@@ -54,7 +54,9 @@ func newBed(t *testing.T, lossy bool, heartbeat mesh.Heartbeat) *bed {
 	for i := range 4 {
 		b.workers = append(b.workers, b.add(fmt.Sprintf("w%d", i+1), fmt.Sprintf("10.77.0.%d", 11+i), role{Role: "worker"}))
 	}
-	b.whole()
+	for _, n := range b.workers {
+		b.await(n.name+" is at a broker", patience, func() bool { return b.ledger.readied(n.name) > 0 })
+	}
 	for i := range 4 {
 		b.clients = append(b.clients, b.add(fmt.Sprintf("c%d", i+1), fmt.Sprintf("10.77.0.%d", 21+i), b.load))
 	}
@@ -159,6 +161,13 @@ func (b *bed) whole() time.Duration {
 		})
 	}
 	return time.Since(start)
+}
+
+// settle lets the mesh become whole, and the load steady.
+func (b *bed) settle() {
+	b.t.Helper()
+	b.whole()
+	b.pass(time.Second)
 }
 
 // saturate has clients of its own make as many calls as they can for a while, beside

@@ -169,14 +169,14 @@ func (l *ledger) between(from, to time.Time, clients string) figures {
 	return f
 }
 
-// typical returns the figures of the calls that began in a span of time, the p99 being
+// typical returns the figures of the load's calls that began in a span of time, the p99 being
 // the median of those of its seconds, so that one bad moment of a busy machine doesn't
 // count.
-func (l *ledger) typical(from, to time.Time, clients string) figures {
-	f := l.between(from, to, clients)
+func (l *ledger) typical(from, to time.Time) figures {
+	f := l.between(from, to, "c")
 	var seconds []time.Duration
 	for next := from.Add(time.Second); !next.After(to); next = next.Add(time.Second) {
-		seconds = append(seconds, l.between(next.Add(-time.Second), next, clients).p99)
+		seconds = append(seconds, l.between(next.Add(-time.Second), next, "c").p99)
 	}
 	slices.Sort(seconds)
 	f.p99 = seconds[len(seconds)/2]

@@ -34,7 +34,7 @@ func TestNothingHappens(t *testing.T) {
 func TestBrokerKilled(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
-	b.pass(time.Second)
+	b.settle()
 	from := time.Now()
 	b.pass(steady)
 	to := time.Now()
@@ -53,7 +53,7 @@ func TestBrokerKilled(t *testing.T) {
 	b.pass(time.Second)
 	b.end(lost...)
 
-	was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
+	was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
 	t.Log("three brokers: ", was)
 	t.Log("within two liveness times: ", b.ledger.between(killed, normal, "c"))
 	t.Log("two brokers, from then on: ", is)
@@ -78,7 +78,7 @@ func (b *bed) sameAs(was, is figures) {
 func TestRollingRestart(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
-	b.pass(time.Second)
+	b.settle()
 	from := time.Now()
 	for _, n := range b.brokers {
 		n.signal(unix.SIGTERM)
@@ -112,7 +112,7 @@ func TestLinkCut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t, c.lossy, brisk)
-			b.pass(time.Second)
+			b.settle()
 			from := time.Now()
 			b.pass(steady)
 			to := time.Now()
@@ -134,7 +134,7 @@ func TestLinkCut(t *testing.T) {
 			b.pass(time.Second)
 			b.end(lost...)
 
-			was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
+			was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
 			during := b.ledger.between(cut, normal, "c")
 			t.Log("before: ", was)
 			t.Log("within two liveness times: ", during)
@@ -150,6 +150,7 @@ func TestLinkCut(t *testing.T) {
 func TestBadWeather(t *testing.T) {
 	slow(t)
 	b := newBed(t, true, mesh.Heartbeat{Interval: 2500 * time.Millisecond, Liveness: 3}) // the default
+	b.settle()
 	for _, n := range b.brokers {
 		n.host.impair(bothWays, weather{loss: 10, delay: 50 * time.Millisecond})
 	}
@@ -168,7 +169,7 @@ func TestBadWeather(t *testing.T) {
 func TestBrokerStopped(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
-	b.pass(time.Second)
+	b.settle()
 	from := time.Now()
 	b.pass(steady)
 	to := time.Now()
@@ -185,7 +186,7 @@ func TestBrokerStopped(t *testing.T) {
 	b.pass(time.Second)
 	b.end(lost...)
 
-	was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
+	was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
 	during := b.ledger.between(stopped, normal, "c")
 	t.Log("before: ", was)
 	t.Log("within two liveness times: ", during)
@@ -198,7 +199,7 @@ func TestBrokerStopped(t *testing.T) {
 func TestWorkersLost(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
-	b.pass(time.Second)
+	b.settle()
 	from := time.Now()
 	b.pass(steady)
 	to := time.Now()
@@ -222,7 +223,7 @@ func TestWorkersLost(t *testing.T) {
 	b.pass(time.Second)
 	b.end(mesh.CodeWorkerLost)
 
-	was, is := b.ledger.typical(from, to, "c"), b.ledger.typical(normal, after, "c")
+	was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
 	t.Log("four workers: ", was)
 	t.Log("two workers: ", is)
 	b.sameAs(was, is)
