@@ -124,8 +124,12 @@ var rules = []rule{
 		modules:  slices.Concat([]string{"golang.org/x/sync"}, networkLibraries, contractLibraries),
 	},
 	{
-		packages: []string{"internal/interop"}, // its tests import what they like
+		packages: []string{"internal/interop", "internal/netns"}, // their tests import what they like
 		std:      []string{},
+	},
+	{
+		packages: []string{"internal/leg"},
+		std:      []string{"os", "slices", "strings"},
 	},
 	{
 		packages: []string{"cmd/...", "examples/..."},
