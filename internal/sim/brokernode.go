@@ -65,23 +65,25 @@ func (b *brokerNode) accept(e *end) {
 		if b.w.trace != nil {
 			b.w.tracef(b.name, "◄ %s  %s", e.peer.owner.name, describe(toBroker, frames))
 		}
-		if b.w.tamper.broker.event == nil || !b.w.tamper.broker.event(b, &ev) {
-			b.w.ledger.brokerHears(b, e, frames)
-			b.step(&ev)
-			return
-		}
 		b.w.ledger.brokerHears(b, e, frames)
-		b.w.ledger.settle(&b.node)
+		b.take(&ev)
 	}
 	e.lost = func(err error) {
 		b.w.tracef(b.name, "loses %s: %v", e.peer.owner.name, err)
 		delete(b.ends, e)
 		b.w.ledger.brokerLoses(b, e)
 		ev := majordomo.Event{Kind: majordomo.Gone, Peer: p, Err: err}
-		if b.w.tamper.broker.event == nil || !b.w.tamper.broker.event(b, &ev) {
-			b.step(&ev)
-		}
+		b.take(&ev)
 	}
+}
+
+// take gives the core one event, unless a planted bug swallows it.
+func (b *brokerNode) take(ev *majordomo.Event) {
+	if b.w.tamper.broker.event != nil && b.w.tamper.broker.event(b, ev) {
+		b.w.ledger.settle(&b.node)
+		return
+	}
+	b.step(ev)
 }
 
 // step gives the core one event and does what it wants.

@@ -27,6 +27,8 @@ type ledger struct {
 	brokers  map[*brokerNode]*brokerBook
 	expected []expectation
 
+	cancelled []outRequest // what clients cancelled since the last call that was given up
+
 	messages int
 	instant  int  // events since time went on
 	resting  bool // nothing but heartbeats may be on the wire
@@ -179,9 +181,10 @@ func (l *ledger) aborted(k *call) {
 	if !l.strict() || k.client.plan.speak != majordomo.SpeakMesh || k.client.plan.opaque || k.errand.notify {
 		return
 	}
-	out := append([]outRequest(nil), k.out...)
+	out := slices.Clone(k.out)
+	l.cancelled = l.cancelled[:0]
 	l.expect(promiseCancel, fmt.Sprintf("call %d was given up, and the broker that has it isn't told", k.id), func() bool {
-		return !slices.ContainsFunc(k.out, func(o outRequest) bool { return slices.Contains(out, o) })
+		return !slices.ContainsFunc(out, func(o outRequest) bool { return !slices.Contains(l.cancelled, o) })
 	})
 }
 
@@ -206,9 +209,7 @@ func (l *ledger) clientSays(c *clientNode, e *end, a *majordomo.ClientAction, er
 		return
 	}
 	if id, ok := cancels(toBroker, a.Message); ok {
-		for _, k := range l.open[c] {
-			k.forget(outRequest{e, id})
-		}
+		l.cancelled = append(l.cancelled, outRequest{e, id})
 	}
 }
 
@@ -299,6 +300,7 @@ func (l *ledger) runOf(k *call, result []byte) *run {
 		n, id = number(result, inOpaque), number(result, inOpaqueR)
 	}
 	switch {
+	case k.errand.service.opaque && !l.strict(): // nothing tells the replies of two requests apart
 	case n != k.errand.id:
 		l.breakf(promiseTrue, "call %d of errand %d gets %q", k.id, k.errand.id, result)
 	case id < 1 || id > len(l.runs) || l.runs[id-1].errand != k.errand:
@@ -356,7 +358,9 @@ func (l *ledger) failed(k *call, f *majordomo.Failure) {
 			l.breakf(promiseReason, "call %d was cancelled, and nobody wanted that", k.id)
 		}
 	default:
-		l.breakf(promiseReason, "call %d fails with %d, %s", k.id, f.Code, f.Text)
+		if l.strict() { // otherwise a worker may have lost its registration alone
+			l.breakf(promiseReason, "call %d fails with %d, %s", k.id, f.Code, f.Text)
+		}
 	}
 	if !l.strict() {
 		return
