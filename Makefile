@@ -50,6 +50,13 @@ test: libzmq vet lint race-detector
 test-race-count: race-detector
 	$(GO) test $(RACE) -shuffle=on -count=3 ./...
 
+# Many more seeds of the simulation than the ordinary suite has time for.
+SEEDS ?= 10000
+
+.PHONY: test-sim
+test-sim:
+	$(GO) test ./internal/sim -run='^TestSim$$' -seeds=$(SEEDS) -timeout=60m
+
 # The benchmarks are a module of their own.
 .PHONY: test-bench
 test-bench:

@@ -35,7 +35,7 @@ func (c *clientNode) start() {
 	session, err := majordomo.NewClientSession(majordomo.ClientConfig{
 		Brokers: len(c.w.brokers), Speak: c.plan.speak, Opaque: c.plan.opaque,
 		HeartbeatInterval: c.w.plan.Broker.HeartbeatInterval, Liveness: liveness,
-		DialTimeout: 2 * time.Second, RedialMin: redialMin, RedialMax: redialMax,
+		DialTimeout: 2 * time.Second, RedialMin: shortestRedial, RedialMax: longestRedial,
 		Random: c.w.dice.Uint64,
 	}, c.clock())
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *clientNode) dial(number uint64, broker int) {
 
 func (c *clientNode) send(a *majordomo.ClientAction) (next majordomo.ClientEvent) {
 	e := c.ends[a.Conn]
-	var err error = errClosed
+	err := errClosed
 	if e != nil {
 		if c.w.trace != nil {
 			c.w.tracef(c.name, "► %s  %s", e.peer.owner.name, describe(toBroker, a.Message))

@@ -526,6 +526,6 @@ func TestWorldsAreRepeatable(t *testing.T) {
 			require.NoError(t, err)
 			told = append(told, fmt.Sprintf("%+v\n%s", report, trace.Last(1_000_000)))
 		}
-		require.True(t, told[0] == told[1], "seed %d", seed)
+		require.Equal(t, told[0], told[1], "seed %d", seed)
 	}
 }

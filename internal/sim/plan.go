@@ -46,7 +46,7 @@ type clientPlan struct {
 	speak  majordomo.Speak
 	opaque bool
 	name   string        // that the transport vouches for
-	every  time.Duration // mean time between two calls
+	every  time.Duration // mean time between two calls; 0: it makes none by itself
 	burst  int           // calls at a time, at most
 }
 
@@ -80,11 +80,11 @@ type faultPlan struct {
 	partition   time.Duration
 }
 
-// Heartbeats that all of a world's nodes begin with, so that they agree.
+// What all sessions of a world are made with.
 const (
-	redialMin = 50 * time.Millisecond
-	redialMax = 2 * time.Second
-	liveness  = 3
+	shortestRedial = 50 * time.Millisecond
+	longestRedial  = 2 * time.Second
+	liveness       = 3
 )
 
 // Draw returns the plan of a seed. Most worlds are small, since small ones find
@@ -92,7 +92,7 @@ const (
 func Draw(seed uint64) Plan {
 	d := dice{newRand(seed, 0)}
 	p := Plan{Seed: seed}
-	workers, clients := 0, 0
+	var workers, clients int
 	switch n := d.IntN(200); {
 	case n < 150:
 		p.Brokers, workers, clients = d.between(1, 3), d.between(1, 5), d.between(1, 5)

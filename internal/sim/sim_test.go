@@ -22,7 +22,7 @@ var (
 )
 
 // ordinarySeeds is what the ordinary suite has time for.
-const ordinarySeeds = 300
+const ordinarySeeds = 80
 
 func seedsFromEnvironment() int {
 	if n, err := strconv.Atoi(os.Getenv("MESH_SIM_SEEDS")); err == nil && n > 0 {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
-	"github.com/mdpmesh/mesh/internal/majordomo"
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
@@ -520,5 +519,3 @@ func (w *World) callerName(n *node) (string, bool) {
 	}
 	return "", false
 }
-
-var _ = majordomo.SpeakMesh

@@ -48,7 +48,7 @@ func (n *workerNode) start() {
 		},
 		HeartbeatInterval: n.w.plan.Broker.HeartbeatInterval, Liveness: liveness,
 		BusyLimit: n.w.plan.Broker.BusyLimit, DialTimeout: 2 * time.Second,
-		RedialMin: redialMin, RedialMax: redialMax,
+		RedialMin: shortestRedial, RedialMax: longestRedial,
 		Random: n.w.dice.Uint64,
 	}, n.clock())
 	if err != nil {
@@ -226,7 +226,6 @@ type handler struct {
 	job     *majordomo.Job
 	run     *run
 	method  method
-	serves  servicePlan
 	heeds   bool // ends when it is cancelled, or its time is over
 	fails   bool
 	takes   time.Duration

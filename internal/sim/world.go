@@ -96,7 +96,9 @@ func (w *World) begin() {
 		w.at(w.dice.upTo(200*time.Millisecond), c.start)
 	}
 	for _, c := range w.clients {
-		w.load(c)
+		if c.plan.every > 0 {
+			w.load(c)
+		}
 	}
 	w.beginFaults()
 }
@@ -130,7 +132,7 @@ func (w *World) finish() {
 // be left.
 func (w *World) settling() time.Duration {
 	c := &w.plan.Broker
-	return longestDeadline + 4*c.BusyLimit + 2*c.QueueTimeout + 4*liveness*c.HeartbeatInterval + c.NoWorkerWait + 3*redialMax
+	return longestDeadline + 4*c.BusyLimit + 2*c.QueueTimeout + 4*liveness*c.HeartbeatInterval + c.NoWorkerWait + 3*longestRedial
 }
 
 // watchRest lets time pass in which nothing but heartbeats may happen.
