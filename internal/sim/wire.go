@@ -47,7 +47,7 @@ type workerBook struct {
 	capacity   int
 	offers     map[string]int   // capacities of registrations without an answer, by id
 	hands      map[string]*hand // by address, without a FINAL
-	barrier    bool             // nothing new may come
+	barrier    bool             // nothing new may come, unless it registers again
 }
 
 // hand is a request that a worker was handed.
@@ -363,7 +363,7 @@ func (l *ledger) handedOver(b *brokerNode, p *peerBook, cmd *mdp.Command) {
 	case w == nil:
 		l.breakf(promiseBarrier, "%s hands errand %d to one who is no worker", b.name, e.id)
 		return
-	case w.barrier:
+	case w.barrier && w.most() == 0:
 		l.breakf(promiseBarrier, "%s hands over errand %d", b.name, e.id)
 		return
 	}
