@@ -59,6 +59,13 @@ REST ?= 1m
 test-netns:
 	MESH_REQUIRE=netns $(GO) test -count=1 -timeout=40m -v ./internal/netns -rest=$(REST)
 
+# Many more seeds of the simulation than the ordinary suite has time for.
+SEEDS ?= 10000
+
+.PHONY: test-sim
+test-sim:
+	$(GO) test ./internal/sim -run='^TestSim$$' -seeds=$(SEEDS) -timeout=60m
+
 # The benchmarks are a module of their own.
 .PHONY: test-bench
 test-bench:

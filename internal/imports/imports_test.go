@@ -100,6 +100,12 @@ var rules = []rule{
 		timeless: true,
 	},
 	{
+		packages: []string{"internal/sim"},
+		may:      []string{"internal/majordomo", "internal/mdp", "internal/jsonrpc"},
+		std:      append([]string{"math/rand/v2", "runtime/debug"}, pure...), // a seed's random numbers, and where an engine panicked
+		timeless: true,
+	},
+	{
 		packages: []string{"internal/contract"},
 		modules:  contractLibraries,
 	},
