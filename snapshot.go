@@ -11,6 +11,11 @@ type Snapshot struct {
 	// Broker is the broker's ID, Incarnation this run of it, Version that of
 	// the software.
 	Broker, Incarnation, Version string
+	// Host is the name of the machine that the broker runs on, PID its process,
+	// Addrs the addresses at which it listens.
+	Host  string
+	PID   int
+	Addrs []string
 	// Uptime is how long the broker has run.
 	Uptime time.Duration
 	// Draining reports that the broker is shutting down.
@@ -31,6 +36,9 @@ type Snapshot struct {
 	Workers []WorkerStatus
 	// Clients lists the connections of no worker, the longest connected first.
 	Clients []ClientStatus
+	// Requests lists requests that aren't done, the oldest [Limits.Listed] of each
+	// state, by their serial numbers.
+	Requests []RequestStatus
 	// Quarantine lists the requests that are set aside, oldest first.
 	Quarantine []QuarantinedStatus
 }
@@ -71,19 +79,48 @@ type WorkerStatus struct {
 	Version  string        // of its software, as registered
 	Protocol string        // "MDP/0.1" or "MDP/0.2"
 	Services []string      // that it serves
-	Capacity int           // requests at once
+	Capacity int           // requests at once; 0 where it is about to leave
 	Running  int           // requests that it has
+	Draining bool          // it gets nothing new: it is about to leave, or an operator drained it
 	Since    time.Duration // for how long it has been connected
 	Silent   time.Duration // for how long nothing was heard of it
 }
 
 // ClientStatus is one connection of no worker in a snapshot.
 type ClientStatus struct {
-	Name    string        // authenticated; empty where there is none
-	Addr    string        // remote address
-	Waiting int           // requests without an outcome
-	Since   time.Duration // for how long it has been connected
-	Silent  time.Duration // for how long nothing was heard of it
+	Instance string        // the client's own name for itself, if it said one
+	Name     string        // authenticated; empty where there is none
+	Addr     string        // remote address
+	Host     string        // as the client says
+	PID      int           // as the client says
+	Version  string        // of its software, as the client says
+	Waiting  int           // requests without an outcome
+	Since    time.Duration // for how long it has been connected
+	Silent   time.Duration // for how long nothing was heard of it
+}
+
+// RequestStatus is one request in a snapshot that isn't done.
+type RequestStatus struct {
+	// Request is its serial number at this run of this broker, by which
+	// [Client.CancelRequest] knows it.
+	Request uint64
+	// State is "queued" (it waits for a worker), "joined" (it has the key of
+	// another that isn't done, and waits for its outcome), "running" (a worker has
+	// it) or "abandoned" (a worker still has it, but nobody waits any more: it
+	// timed out or was cancelled).
+	State string
+	// Service is the service, Method the full name of the method, empty for
+	// opaque requests.
+	Service, Method string
+	// Caller is the authenticated name of who called, CallerAddr where from.
+	Caller, CallerAddr string
+	// Worker is the instance of the worker that has it, WorkerAddr where that is;
+	// empty where none has.
+	Worker, WorkerAddr string
+	// Attempts is how often it was handed over.
+	Attempts int
+	// Age is how long ago it came.
+	Age time.Duration
 }
 
 // QuarantinedStatus is one request that was set aside, in a snapshot.
@@ -98,7 +135,8 @@ type QuarantinedStatus struct {
 
 func newSnapshot(c *majordomo.Snapshot) *Snapshot {
 	s := &Snapshot{
-		Broker: c.Broker, Incarnation: c.Incarnation, Version: c.Version, Uptime: c.Uptime, Draining: c.Draining,
+		Broker: c.Broker, Incarnation: c.Incarnation, Version: c.Version, Host: c.Host, PID: c.PID, Addrs: c.Addrs,
+		Uptime: c.Uptime, Draining: c.Draining,
 		Queued: c.Queued, QueuedBytes: c.QueuedBytes, Running: c.Running, Abandoned: c.Abandoned, Keyed: c.Keyed,
 		Counts: Counts{
 			Received: c.Counts.Received, Replied: c.Counts.Replied, Failed: c.Counts.Failed, TimedOut: c.Counts.TimedOut,
@@ -115,6 +153,9 @@ func newSnapshot(c *majordomo.Snapshot) *Snapshot {
 	}
 	for _, v := range c.Clients {
 		s.Clients = append(s.Clients, ClientStatus(v))
+	}
+	for _, v := range c.Requests {
+		s.Requests = append(s.Requests, RequestStatus(v))
 	}
 	for _, v := range c.Quarantine {
 		s.Quarantine = append(s.Quarantine, QuarantinedStatus(v))

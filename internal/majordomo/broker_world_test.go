@@ -331,7 +331,7 @@ func (w *brokerWorld) register(p *modelPeer, capacity int) error {
 		worker := p.worker
 		if worker == nil {
 			worker = &modelWorker{
-				registered: true, version: mdp.V02, slots: make(map[string]*modelRequest), issued: make(map[string]bool),
+				registered: true, version: mdp.V02, drained: p.drained, slots: make(map[string]*modelRequest), issued: make(map[string]bool),
 			}
 			p.worker = worker
 		}
@@ -592,7 +592,7 @@ func (w *brokerWorld) opStop() error {
 		instance := "w" + strconv.Itoa(w.choose(3))
 		for _, o := range w.m.peers {
 			if o.worker != nil && o.worker.instance == instance {
-				o.worker.drained = true
+				o.worker.drained, o.drained = true, true
 				o.worker.passed = make(map[string]map[*modelPeer]bool)
 			}
 		}

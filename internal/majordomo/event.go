@@ -24,6 +24,7 @@ type Peer struct {
 	closed   bool // gone, or told to go
 	refused  bool // its registration was refused as a whole
 	held     bool // a client that is held to liveness: it sent mmi.ping
+	drained  bool // by an operator: as a worker it gets nothing
 	worker   *worker
 	heard    time.Duration
 	sent     time.Duration

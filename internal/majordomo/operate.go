@@ -35,14 +35,18 @@ func operates(name string, params *mmiParams) bool {
 
 // askedToOperate carries out what p asks for, if p may.
 func (b *Broker) askedToOperate(p *Peer, name string, isRPC bool, params *mmiParams) (any, *failure) {
-	op := Operation{Name: name, Service: params.Service, Worker: params.Worker, Request: params.Request}
-	var service []byte
-	if name == mdp.MMIPause || name == mdp.MMIResume {
-		service = []byte(params.Service)
+	op := Operation{Name: name}
+	switch name {
+	case mdp.MMIPause, mdp.MMIResume:
+		op.Service = params.Service
+	case mdp.MMIDrain, mdp.MMIDisconnect:
+		op.Worker = params.Worker
+	default:
+		op.Request = params.Request
 	}
 	var f *failure
 	switch {
-	case !b.allowed(p, MayOperate, service, nil):
+	case !b.allowed(p, MayOperate, []byte(op.Service), nil):
 		f = notPermitted(name)
 	case !isRPC:
 		f = needsRPC(name)
@@ -96,7 +100,10 @@ func (b *Broker) operate(op *Operation) *failure {
 	case mdp.MMIPause, mdp.MMIResume:
 		return b.pause(op.Service, op.Name == mdp.MMIPause)
 	case mdp.MMIDrain:
-		_, f := b.drainWorkers(op.Worker)
+		found, f := b.drainWorkers(op.Worker)
+		for _, w := range found {
+			w.peer.drained = true // whatever else it says on its connection
+		}
 		return f
 	case mdp.MMIDisconnect:
 		found, f := b.drainWorkers(op.Worker) // what one of them loses isn't for the next

@@ -27,7 +27,7 @@ type worker struct {
 	registered bool
 	ready      bool
 	held       bool // answered "not started": nothing until its next FINAL or registration
-	drained    bool // by an operator: nothing for as long as its connection lasts
+	drained    bool // by an operator: nothing any more
 	beatsBusy  bool // sent a heartbeat while it was busy: it needn't be given the busy limit
 	cancels    bool // knows rpc.cancel
 	credits    bool // knows rpc.credit
@@ -57,7 +57,7 @@ func newWorker(p *Peer, v mdp.Version) *worker {
 	if w.peer != nil {
 		w = new(worker) // what refers to the first may still be about
 	}
-	w.peer, w.version = p, v
+	w.peer, w.version, w.drained = p, v, p.drained
 	p.worker = w
 	w.slots, w.unused = w.firstSlot[:0], w.firstUnused[:0]
 	return w
