@@ -47,6 +47,11 @@ func (a *asking) ask(ctx context.Context, do func(context.Context, *mesh.Client)
 	if err != nil {
 		return err
 	}
+	return a.askWith(ctx, cfg, do)
+}
+
+// askWith is ask with a config that was made of the flags.
+func (a *asking) askWith(ctx context.Context, cfg mesh.ClientConfig, do func(context.Context, *mesh.Client) error) error {
 	if a.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.timeout)
