@@ -369,9 +369,9 @@ func (b *Broker) send(p *Peer, c *mdp.Command) {
 	b.act(Action{Kind: Send, Peer: p, Message: c.AppendTo(b.arena.frames(c.Len()))})
 }
 
-func (b *Broker) allowed(p *Peer, right Right, service, method []byte) bool {
+func (b *Broker) allowed(p *Peer, right Right, service []byte) bool {
 	if a := b.cfg.Authorizer; a != nil {
-		return a.Allow(p.id, right, service, method)
+		return a.Allow(p.id, right, service, nil)
 	}
 	return right != MayOperate || p.id.Local || b.cfg.Operate
 }

@@ -79,8 +79,8 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		return b.askedToOperate(p, name, isRPC, params)
 	case !mmiOthers[name]:
 		return nil, &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
-	case name == mdp.MMIServices && !b.allowed(p, MaySee, []byte(params.Service), nil),
-		name == mdp.MMIStatus && !b.allowed(p, MaySee, nil, nil):
+	case name == mdp.MMIServices && !b.allowed(p, MaySee, []byte(params.Service)),
+		name == mdp.MMIStatus && !b.allowed(p, MaySee, nil):
 		return nil, notPermitted(name)
 	case !isRPC:
 		return nil, needsRPC(name)

@@ -46,7 +46,7 @@ func (b *Broker) askedToOperate(p *Peer, name string, isRPC bool, params *mmiPar
 	}
 	var f *failure
 	switch {
-	case !b.allowed(p, MayOperate, []byte(op.Service), nil):
+	case !b.allowed(p, MayOperate, []byte(op.Service)):
 		f = notPermitted(name)
 	case !isRPC:
 		f = needsRPC(name)

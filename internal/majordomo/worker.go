@@ -152,7 +152,7 @@ func (b *Broker) refuses(p *Peer, name []byte) *Refusal {
 		refusal.Code, refusal.Reason = jsonrpc.CodeInvalidParams, mdp.CheckService(name).Error()
 	case mdp.Reserved(name):
 		refusal.Code, refusal.Reason = jsonrpc.CodeInvalidParams, "names that begin with mmi. belong to the broker"
-	case !b.allowed(p, MayRegister, name, nil):
+	case !b.allowed(p, MayRegister, name):
 		refusal.Code, refusal.Reason = jsonrpc.CodeNotPermitted, "not permitted to register this service"
 	default:
 		return nil
