@@ -260,8 +260,11 @@ func TestDrainTwice(t *testing.T) {
 		require.Empty(t, first)
 		require.Empty(t, second)
 		require.ErrorIs(t, h.broker.Shutdown(hubWithin(t, time.Second)), context.DeadlineExceeded)
-		require.NoError(t, <-first)
-		require.NoError(t, <-second)
+		for _, other := range []<-chan error{first, second} {
+			err := <-other
+			require.ErrorIs(t, err, context.DeadlineExceeded, "what was running was cut")
+			require.EqualError(t, err, "mesh: Broker.Shutdown: cut by another call: context deadline exceeded")
+		}
 		require.NoError(t, h.broker.Shutdown(hubOver()))
 	})
 }

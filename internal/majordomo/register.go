@@ -46,6 +46,7 @@ type Registered struct {
 	HeartbeatMS int64     `json:"heartbeat_ms"`
 	Liveness    int       `json:"liveness"`
 	MaxMessage  int       `json:"max_message"`
+	Draining    bool      `json:"draining,omitempty"` // an operator drained it: nothing comes, whatever its capacity
 	Refused     []Refusal `json:"refused,omitempty"`
 }
 
@@ -61,6 +62,9 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	var reg Registration
 	if err := json.Unmarshal(params, &reg); err != nil {
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the registration can't be read: " + err.Error()}
+	}
+	if f := (&Presence{Instance: reg.Instance, Host: reg.Host, PID: reg.PID, Version: reg.Version}).check(); f != nil {
+		return nil, f
 	}
 	switch {
 	case reg.Capacity < 0:
@@ -91,7 +95,7 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	return &Registered{
 		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version,
 		HeartbeatMS: b.cfg.HeartbeatInterval.Milliseconds(), Liveness: b.cfg.Liveness,
-		MaxMessage: b.cfg.MaxMessageBytes, Refused: refused,
+		MaxMessage: b.cfg.MaxMessageBytes, Draining: w.drained, Refused: refused,
 	}, nil
 }
 
