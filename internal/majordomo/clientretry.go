@@ -28,7 +28,7 @@ func (s *ClientSession) refused(l *clientLink, c *Call, f *Failure) {
 	case f.refusal() && s.elsewhere(l, c):
 		s.takeBack(c)
 		s.submit(c)
-	case f.refusal() && f.Code != jsonrpc.CodeNoService && s.later(c, f):
+	case f.refusal() && (f.Code != jsonrpc.CodeNoService || s.connecting()) && s.later(c, f):
 	default:
 		s.settle(l, c, ClientAction{Failure: f})
 	}
@@ -56,6 +56,17 @@ func (s *ClientSession) elsewhere(l *clientLink, c *Call) bool {
 	}
 	p.refusers = append(p.refusers, l)
 	return s.other(p.refusers) != nil && s.takeRetry()
+}
+
+// connecting says whether a broker that doesn't serve yet is about to: it may know a
+// service that the others don't.
+func (s *ClientSession) connecting() bool {
+	for _, l := range s.links {
+		if l.state < linkServing {
+			return true
+		}
+	}
+	return false
 }
 
 // later has c sent again after a while, if its time and the budget allow it.
