@@ -13,6 +13,7 @@ import (
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/curve"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/transporttest"
 )
 
@@ -167,7 +168,7 @@ func recorded(t *testing.T, e *echoing, client, server *curve.KeyPair) []byte {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), schemeTCP))
+		out, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), sockets.TCP))
 		if err != nil {
 			_ = in.Close()
 			return
@@ -179,7 +180,7 @@ func recorded(t *testing.T, e *echoing, client, server *curve.KeyPair) []byte {
 		_, _ = io.Copy(io.MultiWriter(out, &b), in)
 		_ = out.Close()
 	}()
-	c, err := New(Config{Keys: client}).Dial(t.Context(), transport.Endpoint{Addr: schemeTCP + l.Addr().String(), ServerKey: server.Public.String()})
+	c, err := New(Config{Keys: client}).Dial(t.Context(), transport.Endpoint{Addr: sockets.TCP + l.Addr().String(), ServerKey: server.Public.String()})
 	require.NoError(t, err)
 	require.NoError(t, c.Send(transport.Message{[]byte("confidential")}))
 	c.Flush()
