@@ -43,8 +43,9 @@ func Example() {
 		}
 	}))
 	_ = listener.Close()
-	<-served
+	fmt.Println(<-served)
 	// Output:
 	// [the kettle is broken]
 	// transport: closed by peer
+	// transport: closed
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/mdpmesh/mesh/transport/curve"
 	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/transporttest"
+	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
 func newKeys(t testing.TB) *curve.KeyPair {
@@ -142,6 +143,22 @@ func TestCurveRefused(t *testing.T) {
 		require.NoError(t, err, "the right ones are served on")
 		require.NoError(t, c.Close())
 	})
+}
+
+// A command of a peer that was let in is no larger than one in clear may be.
+func TestCurveLimitsCommands(t *testing.T) {
+	t.Parallel()
+	server, client := newKeys(t), newKeys(t)
+	e := listenEcho(t, Config{Keys: server, Authenticate: allow(client, "web")})
+	c, err := New(Config{Keys: client}).Dial(t.Context(), transport.Endpoint{Addr: e.Addr(), ServerKey: server.Public.String()})
+	require.NoError(t, err)
+	defer c.Close()
+	unknown := wire.AppendCommand(nil, "HUGO")
+	c.(*conn).sendCommand(append(unknown, make([]byte, maxCommand-len(unknown))...))
+	c.(*conn).sendCommand(append(unknown, make([]byte, maxCommand+1-len(unknown))...))
+	why := <-e.gone
+	require.ErrorIs(t, why, ErrProtocol)
+	require.ErrorContains(t, why, "a command of 4097 bytes")
 }
 
 // What is on the wire says nothing of what is sent.

@@ -52,9 +52,10 @@ func Example_curve() {
 	}
 	fmt.Println(conn.Serve(ctx, func([]transport.Message) {}))
 	_ = listener.Close()
-	<-served
+	fmt.Println(<-served)
 	// Output:
 	// refused: true
 	// let in: ada
 	// transport: closed by peer
+	// transport: closed
 }

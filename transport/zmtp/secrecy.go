@@ -64,7 +64,9 @@ func (r *reader) unseal(body []byte) error {
 	if flags&curvezmq.Command != 0 {
 		return r.plainCommand(payload)
 	}
-	r.plain = r.plain[:len(r.plain)+size] // the payload is there
+	if r.plain = r.plain[:len(r.plain)+size]; len(r.plain) == cap(r.plain) { // the payload is there
+		r.plain = nil // a large frame has all of it, and the reader doesn't keep it
+	}
 	return r.add(slices.Clip(payload), flags&curvezmq.More != 0)
 }
 
