@@ -20,7 +20,7 @@ func (s *ClientSession) refused(l *clientLink, c *Call, f *Failure) {
 			s.retire(l)
 		}
 		if !s.mayRepeat(c) || !s.mayMove(c) {
-			s.fail(c, f)
+			s.failRefused(c, f)
 			return
 		}
 		s.takeBack(c)
@@ -29,19 +29,28 @@ func (s *ClientSession) refused(l *clientLink, c *Call, f *Failure) {
 	}
 	later := f.Code == jsonrpc.CodeOverloaded || f.Code == jsonrpc.CodeNoWorker
 	if !untouched || !later || f.RetryAfter > longestRetryAfter || !s.mayRepeat(c) {
-		s.fail(c, f)
+		s.failRefused(c, f)
 		return
 	}
 	p := &c.progress
 	again := s.now + f.RetryAfter + backoff(s.cfg.RetryMin, s.cfg.RetryMax, p.sends-1, s.cfg.Random)
 	if p.deadline > 0 && again >= p.deadline || !s.takeRetry() {
-		s.fail(c, f)
+		s.failRefused(c, f)
 		return
 	}
 	s.takeBack(c)
 	p.state = callBacking
 	s.backing.pushBack(&p.place, c)
 	s.wheel.set(&p.timer, again)
+}
+
+// failRefused ends c with what the broker that had it last said. That one knows
+// nothing of what became of it on connections before.
+func (s *ClientSession) failRefused(c *Call, f *Failure) {
+	if f.HandedOver == HandedNo && c.progress.reached > 0 {
+		f.HandedOver = HandedMaybe
+	}
+	s.fail(c, f)
 }
 
 // orphan deals with a call whose connection was lost while it was out. An
