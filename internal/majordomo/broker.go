@@ -283,10 +283,10 @@ func (b *Broker) peerFired(p *Peer) {
 		if w != nil {
 			b.lose(w, "heartbeats lost", true)
 		}
-		if p.held {
-			b.act(Action{Kind: Close, Peer: p, Text: "heartbeats lost"})
-			b.gone(p, errSilent)
-		}
+		// Nobody is there to hang up, and the kernel may take a quarter of an hour to
+		// notice.
+		b.act(Action{Kind: Close, Peer: p, Text: "heartbeats lost"})
+		b.gone(p, errSilent)
 		return
 	}
 	next := end

@@ -53,6 +53,7 @@ type modelCause struct {
 	cancel   string // id
 	of       *modelPeer
 	lost     map[*modelPeer]bool // workers lost in this step
+	silent   map[*modelPeer]bool // of these, those that were silent, and nothing else
 	loseOK   map[*modelPeer]bool // workers that may be told DISCONNECT for what they did
 	operator string              // instance that an operator disconnects
 	stopped  uint64              // request that an operator cancels
@@ -62,7 +63,7 @@ type modelCause struct {
 
 func newModelCause() modelCause {
 	return modelCause{
-		lost: make(map[*modelPeer]bool), loseOK: make(map[*modelPeer]bool),
+		lost: make(map[*modelPeer]bool), silent: make(map[*modelPeer]bool), loseOK: make(map[*modelPeer]bool),
 		ended: make(map[*modelKey]*modelRequest), deserted: make(map[*modelRequest]bool),
 	}
 }
@@ -300,7 +301,8 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 		p := m.peerOf(a.Peer)
 		switch a.Kind {
 		case Close:
-			m.checkf(p.pinged && !p.gone && m.silent(p, m.expiry()), "peer %d closed", p.n)
+			m.checkf(!p.gone && (m.cause.silent[p] || p.pinged && m.silent(p, m.expiry())), "peer %d closed", p.n)
+			delete(m.cause.silent, p)
 			m.leave(p)
 		case Send:
 			m.checkf(!p.gone, "sent to peer %d, which is gone: %q", p.n, a.Message)
@@ -337,6 +339,7 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 			}
 		}
 	}
+	m.checkf(len(m.cause.silent) == 0, "a silent worker's connection isn't closed")
 	next := func(list *[]Action, what string, r *modelRequest) (Action, bool) {
 		if len(*list) == 0 {
 			m.faultf("#%d: %s isn't sent", r.serial, what)
@@ -437,12 +440,14 @@ func (m *brokerModel) disconnected(p *modelPeer) {
 		return
 	}
 	ok := m.cause.loseOK[p] || m.drained || m.cause.operator != "" && w.instance == m.cause.operator
-	ok = ok || m.silent(p, m.patience(p))
 	for _, r := range w.slots { // a plain worker that is busy for too long
 		ok = ok || !w.registered && (r.state == modelAbandoned && !m.now.Before(r.until) ||
 			r.deadline.IsZero() && !m.now.Before(r.handedAt.Add(m.cfg.service(r.service).BusyLimit)))
 	}
-	m.checkf(ok, "DISCONNECT to worker %d for nothing", p.n)
+	if !ok {
+		m.checkf(m.silent(p, m.patience(p)), "DISCONNECT to worker %d for nothing", p.n)
+		m.cause.silent[p] = true
+	}
 	m.loseWorker(p)
 }
 
