@@ -398,7 +398,7 @@ func (s *WorkerSession) lower() {
 // no room. A plain one can't.
 func (s *WorkerSession) admit() {
 	spare := s.spare()
-	lowering := slices.ContainsFunc(s.links, func(l *workerLink) bool { return l.share.before > l.share.size })
+	lowering := slices.ContainsFunc(s.links, func(l *workerLink) bool { return l.asking && l.share.allowed() > l.share.want })
 	for _, l := range s.links {
 		switch {
 		case l.state != workerConnected:
