@@ -519,7 +519,11 @@ func (w *workerChaos) settle(t *rapid.T) {
 			require.Zero(t, l.share.before)
 			sum += l.share.size
 		}
-		require.LessOrEqual(t, sum, max(n.s.cfg.Registration.Capacity, len(w.brokers)))
+		if n.s.shares.over {
+			require.LessOrEqual(t, sum, n.s.cfg.Registration.Capacity+len(w.brokers))
+		} else {
+			require.LessOrEqual(t, sum, n.s.cfg.Registration.Capacity)
+		}
 		shares += sum
 	}
 	for id, at := range w.asks {

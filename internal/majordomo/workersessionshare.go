@@ -17,6 +17,7 @@ type workerShare struct {
 	peak   int  // the most that ran at once since the look began
 	full   bool // as many run as may
 	ebbs   bool // the broker drains, and takes no larger one
+	fixed  bool // the broker refused another one
 
 	held   bool   // the broker holds back until a FINAL or a registration
 	heldAt uint64 // which in turn it is
@@ -42,9 +43,11 @@ func (h *workerShare) allowed() int { return max(h.size, h.before) }
 // work is within a few such looks, and a broker whose work comes back gets as much as
 // any other.
 //
-// With fewer slots than brokers each share is one. What exceeds the capacity is
-// answered "not started", and the brokers that hold back because of it are asked in
-// turn when a slot is free, which is kept for them until they have answered.
+// With fewer slots than brokers each share is one at first, and those that fill theirs
+// are given what the capacity is beside that: the idle must not keep the busy from the
+// few slots that there are. What exceeds the capacity is answered "not started", and the
+// brokers that hold back because of it are asked in turn when a slot is free, which is
+// kept for them until they have answered.
 type division struct {
 	unsettled bool // something has changed that the shares depend on
 	over      bool // fewer slots than brokers
@@ -107,9 +110,14 @@ func (l *workerLink) answered() {
 	l.session.shares.unsettled = true
 }
 
+// divides says whether the broker can be given another share.
+func (l *workerLink) divides() bool {
+	return l.state == workerServing && !l.plain && !l.share.fixed
+}
+
 // tally notes whether the share is full.
 func (l *workerLink) tally() {
-	full := l.state == workerServing && !l.plain && l.jobs.n >= l.share.size
+	full := l.divides() && l.jobs.n >= l.share.size
 	if full == l.share.full {
 		return
 	}
@@ -208,8 +216,11 @@ func (s *WorkerSession) look() {
 // uneven says whether a share that is full could be raised: something is free, or
 // idle, or another share is larger.
 func (s *WorkerSession) uneven() bool {
-	if len(s.links) == 1 {
+	switch {
+	case len(s.links) == 1:
 		return false // it has all, or is about to
+	case s.shares.over && s.running+s.shares.kept < s.cfg.Registration.Capacity:
+		return true
 	}
 	poorest := s.cfg.Registration.Capacity
 	for _, l := range s.links {
@@ -220,7 +231,7 @@ func (s *WorkerSession) uneven() bool {
 	spare := s.room()
 	for _, l := range s.links {
 		spare -= l.holds()
-		if l.state == workerServing && !l.plain && (l.share.size-l.jobs.n > 1 || l.share.size > poorest+1) {
+		if l.divides() && (l.share.size-l.jobs.n > 1 || l.share.size > poorest+1) {
 			return true
 		}
 	}
@@ -242,7 +253,7 @@ func (s *WorkerSession) sharesFired() {
 // hungry says whether the broker has filled its share since the look began, and may
 // have a larger one.
 func (l *workerLink) hungry() bool {
-	return l.state == workerServing && !l.plain && !l.share.ebbs && l.share.peak >= l.share.size
+	return l.divides() && !l.share.ebbs && l.share.peak >= l.share.size
 }
 
 // keeps is what is left of a share of which another broker has need: what was used,
@@ -261,36 +272,37 @@ func (s *WorkerSession) plan(used bool) {
 		}
 		switch {
 		case l.state == workerDialing && l.failures == 0 && s.cfg.Speak == SpeakMesh:
-			coming++ // what it needs needn't be given to others first
-		case l.plain || l.state < workerConnected || l.state > workerServing:
+			coming++ // what it needs needn't be given first to others that come
+		case l.plain || l.share.fixed || l.state < workerConnected || l.state > workerServing:
 			room -= l.holds()
 		default:
 			d.parts = append(d.parts, sharePart{link: l})
 		}
 	}
 	n := len(d.parts)
-	if d.over = room < n; d.over {
-		for i := range d.parts {
-			d.parts[i].link.share.want = 1
-		}
-		return
-	}
 	if n == 0 {
 		return
 	}
-	if room < n+coming {
+	most := max(room, 1)
+	if d.over = room < n; d.over {
+		room = n + max(room, 0)
+	}
+	if room < n+coming || d.over {
 		coming = 0
 	}
 	fair := (room + n + coming - 1) / (n + coming)
+	if d.over {
+		fair = 1
+	}
 	for i := range d.parts {
 		part := &d.parts[i]
 		switch l := part.link; {
 		case known == 1:
-			part.demand = room
+			part.demand = most
 		case l.state == workerConnected:
 			part.demand = fair
 		case used && l.hungry():
-			part.demand = room
+			part.demand = most
 		case used && l.state == workerServing:
 			part.demand = l.share.keeps()
 		default:
@@ -298,10 +310,10 @@ func (s *WorkerSession) plan(used bool) {
 		}
 		d.demands = append(d.demands, part.demand)
 	}
-	for range coming {
-		d.demands = append(d.demands, fair)
-	}
 	limit, rest := level(room, d.demands)
+	if d.over {
+		rest = 0 // nobody has more than others that could use it
+	}
 	slices.SortStableFunc(d.parts, func(a, b sharePart) int { return cmp.Compare(b.link.share.size, a.link.share.size) })
 	for _, part := range d.parts {
 		want := min(part.demand, limit)
@@ -354,11 +366,15 @@ func (s *WorkerSession) later(at time.Duration) {
 
 // shiftable says whether the share may be changed now: one registration at a time, and
 // none too soon after the one before.
-func (l *workerLink) shiftable() bool {
+func (l *workerLink) shiftable() bool { return l.rested(l.share.pause) }
+
+// rested says whether the broker can be told of its share now: it isn't being told, and
+// that is so long ago.
+func (l *workerLink) rested(pause time.Duration) bool {
 	if l.state != workerServing || l.plain || l.asking {
 		return false
 	}
-	if ready := l.share.changed + l.share.pause; l.share.shifted && l.session.now < ready {
+	if ready := l.share.changed + pause; l.share.shifted && l.session.now < ready {
 		l.session.later(ready)
 		return false
 	}
@@ -387,7 +403,7 @@ func (s *WorkerSession) lower() {
 		if l.share.want >= l.share.size {
 			continue
 		}
-		if l.shiftable() || urgent && l.state == workerServing && !l.plain && !l.asking {
+		if l.shiftable() || urgent && l.divides() && !l.asking {
 			l.shift(l.share.want)
 		}
 	}
@@ -445,7 +461,7 @@ func (s *WorkerSession) release() {
 	for d.held > 0 && s.running+d.kept < s.cfg.Registration.Capacity {
 		var next *workerLink
 		for _, l := range s.links {
-			if l.share.held && (next == nil || l.share.heldAt < next.share.heldAt) && l.shiftable() {
+			if l.share.held && (next == nil || l.share.heldAt < next.share.heldAt) && l.rested(s.cfg.ShiftMin) {
 				next = l
 			}
 		}
@@ -461,17 +477,18 @@ func (s *WorkerSession) release() {
 }
 
 // unshifted deals with the refusal of a share other than the one that the broker knows.
-// It goes by that one on.
+// It goes by that one on. One that drains refuses what is more, not what is less.
 func (l *workerLink) unshifted(ev *WorkerEvent, known int) {
 	h := &l.share
-	l.resize(known)
-	h.before, h.want = 0, known
-	h.pause = l.session.cfg.ShiftMax
-	if ev.Envelope.Kind == jsonrpc.Failure {
-		if code, _, _, err := jsonrpc.ParseError(ev.Envelope.Error); err == nil && code == jsonrpc.CodeDraining {
-			h.ebbs = true
-			return
-		}
+	grew := h.size > known
+	h.size, h.want = known, known
+	if ev.Envelope.Kind == jsonrpc.Failure && grew {
+		code, _, _, err := jsonrpc.ParseError(ev.Envelope.Error)
+		h.ebbs = err == nil && code == jsonrpc.CodeDraining
 	}
-	l.note("the broker refused to change the worker's share", errShareRefused)
+	if !h.ebbs {
+		h.fixed = true
+		l.note("the worker's share stays what it was", errShareRefused)
+	}
+	l.tally()
 }

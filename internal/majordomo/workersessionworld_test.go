@@ -71,6 +71,7 @@ type workerPipe struct {
 	plain  bool  // without a registration
 	shares []int // of registrations that are on their way
 	finals int   // that are on their way
+	told   int   // registrations that were sent
 }
 
 // mayRun returns how many requests the worker may have to run over the connection,
@@ -343,6 +344,7 @@ func (n *workerNode) send(p *workerPipe, message [][]byte) {
 	case mdp.Ready:
 		p.ready, p.plain = true, n.s.cfg.Speak != SpeakMesh
 	case mdp.ClientRequest:
+		p.told++
 		var env jsonrpc.Envelope
 		jsonrpc.Scan(c.Body[0], &env)
 		p.shares = append(p.shares, workerOffer(n.world.t, env.Params).Capacity)
