@@ -265,7 +265,7 @@ func (s *WorkerSession) untwin(l *workerLink) {
 			continue
 		}
 		other.twin = nil
-		if other.state == workerParked {
+		if other.state == workerParked && !s.draining {
 			other.dial()
 		}
 	}

@@ -118,16 +118,16 @@ func TestWorkerSessionDialTimeout(t *testing.T) {
 func TestWorkerSessionBackoff(t *testing.T) {
 	t.Parallel()
 	b := newWorkerBed(t, WorkerConfig{RedialMin: time.Second, RedialMax: 10 * time.Second, Random: func() uint64 { return 1<<63 - 1 }})
-	for _, limit := range []time.Duration{1, 2, 4, 8, 10, 10} {
+	for _, seconds := range []uint64{1, 2, 4, 8, 10, 10} {
 		b.dialFailed(b.last)
 		wait := b.s.NextWake().Sub(b.now)
-		require.Equal(t, time.Duration((1<<63-1)%uint64(limit*time.Second)), wait)
+		require.EqualValues(t, (1<<63-1)%(seconds*uint64(time.Second)), wait)
 		b.pass(wait)
 	}
 	b.serve()
 	b.heartbeat()
 	b.cut(b.last)
-	require.Equal(t, time.Duration((1<<63-1)%uint64(time.Second)), b.s.NextWake().Sub(b.now))
+	require.EqualValues(t, (1<<63-1)%uint64(time.Second), b.s.NextWake().Sub(b.now))
 }
 
 // TestWorkerSessionUseless has brokers that are of no use though they can be
