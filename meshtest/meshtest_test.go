@@ -136,6 +136,7 @@ func TestConfigIsUsed(t *testing.T) {
 		require.ErrorIs(t, err, mesh.ErrTimeout)
 		require.Equal(t, time.Minute, time.Since(start))
 
+		capacities := make(map[string]int)
 		require.Len(t, m.Brokers(), 2)
 		require.Same(t, m.Broker(), m.Brokers()[0])
 		for i, id := range []string{"broker-1", "broker-2"} {
@@ -143,8 +144,12 @@ func TestConfigIsUsed(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, id, snapshot.Broker)
 			for _, w := range snapshot.Workers {
-				require.Equal(t, 7, w.Capacity)
+				capacities[w.Instance] += w.Capacity
 			}
+		}
+		require.Len(t, capacities, 2)
+		for _, capacity := range capacities {
+			require.Equal(t, 7, capacity, "all brokers together")
 		}
 		require.Len(t, m.Events(meshtest.Event()), observed)
 		require.NotZero(t, observed)

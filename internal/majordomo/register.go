@@ -66,6 +66,7 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	if f := (&Presence{Instance: reg.Instance, Host: reg.Host, PID: reg.PID, Version: reg.Version}).check(); f != nil {
 		return nil, f
 	}
+	w := p.worker
 	switch {
 	case reg.Capacity < 0:
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "capacity is negative"}
@@ -73,10 +74,9 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the registration names no service"}
 	case len(reg.Services) > b.cfg.MaxWorkerServices:
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the registration names too many services"}
-	case b.draining && reg.Capacity > 0:
+	case b.draining && reg.Capacity > 0 && (w == nil || reg.Capacity > w.capacity):
 		return nil, &failure{code: jsonrpc.CodeDraining, text: "the broker is draining; register elsewhere"}
 	}
-	w := p.worker
 	switch {
 	case w == nil:
 		w = newWorker(p, mdp.V02)
