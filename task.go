@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -167,15 +168,6 @@ const defaultMaxMessage = 16 << 20
 // replyOverhead is what a reply has beside its result: header, address, envelope.
 const replyOverhead = 1024
 
-// limit takes what the broker says of the size of messages; nil where it is plain.
-func (w *Worker) limit(answer *majordomo.Registered) {
-	limit := int64(defaultMaxMessage)
-	if answer != nil && answer.MaxMessage > 0 {
-		limit = int64(answer.MaxMessage)
-	}
-	w.maxReply.Store(limit)
-}
-
 // fits refuses a result that the broker would not relay, or that would make the
 // whole reply something that no caller can read.
 func (t *task) fits(result json.RawMessage) error {
@@ -184,7 +176,7 @@ func (t *task) fits(result json.RawMessage) error {
 			return &Error{Code: CodeInternal, Message: "the result is no JSON: " + err.Error(), cause: err}
 		}
 	}
-	if limit := t.worker.maxReply.Load(); int64(len(result)) > limit-replyOverhead {
+	if limit := cmp.Or(t.job.MaxMessage, defaultMaxMessage); len(result) > limit-replyOverhead {
 		return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the result has %d bytes, more than the broker takes as one message (%d)", len(result), limit)}
 	}
 	return nil

@@ -36,12 +36,12 @@ func TestWait(t *testing.T) {
 
 		require.Len(t, m.Events(meshtest.Event(mesh.EventReceived)), 4)
 		require.Len(t, m.Events(meshtest.Event(mesh.EventReceived).After(second)), 2)
-		require.Empty(t, m.Events(meshtest.Event().Broker("broker-2")))
+		require.Empty(t, m.Events(meshtest.Event(mesh.EventWorkerLeft).Broker("broker-2")))
 		require.Empty(t, m.Events(meshtest.Event().Of(m.Wait(meshtest.Event(mesh.EventWorkerJoined)))))
 
 		// What is to come is waited for.
 		time.AfterFunc(time.Second, func() { m.Kill("stub-tea") })
-		left := m.Wait(meshtest.Event(mesh.EventWorkerLeft))
+		left := m.Wait(meshtest.Event(mesh.EventWorkerLeft).Broker("broker-1"))
 		require.Equal(t, time.Second, left.At)
 		require.Equal(t, "tea", left.Service)
 		require.Equal(t, "broker-1", left.Broker)

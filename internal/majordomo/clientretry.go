@@ -33,6 +33,9 @@ func (s *ClientSession) refused(l *clientLink, c *Call, f *Failure) {
 		s.submit(c)
 	case f.refusal() && (f.Code != jsonrpc.CodeNoService || s.connecting()) && s.later(c, f):
 	default:
+		if untouched && p.reached > 0 {
+			f.HandedOver = HandedMaybe // this broker knows nothing of what became of it elsewhere before
+		}
 		s.settle(l, c, ClientAction{Failure: f})
 	}
 }
