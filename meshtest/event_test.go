@@ -14,7 +14,7 @@ import (
 func TestWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := meshtest.Config{Brokers: 2}.New(t)
+		m := meshtest.New(t)
 		m.Stub(meshtest.Reply(brew, Cup{}), meshtest.Fail(boil, mesh.Errorf(7, "cold")))
 		for range 3 {
 			_, err := brew.Call(t.Context(), m.Client(), Order{})

@@ -223,22 +223,22 @@ const (
 	maxToldText = 160 // bytes of what each of them said
 )
 
-// nobodyServes is why no call can be sent: which brokers were tried, and what came
+// nobodyServesError is why no call can be sent: which brokers were tried, and what came
 // of it.
-type nobodyServes struct {
+type nobodyServesError struct {
 	text   string
 	causes []error
 }
 
-func (e *nobodyServes) Error() string   { return e.text }
-func (e *nobodyServes) Unwrap() []error { return e.causes }
+func (e *nobodyServesError) Error() string   { return e.text }
+func (e *nobodyServesError) Unwrap() []error { return e.causes }
 
 // nobody returns why no call can be sent now, or nil where one can.
 func (s *ClientSession) nobody() error {
 	if len(s.serving) > 0 {
 		return nil
 	}
-	e := &nobodyServes{}
+	e := &nobodyServesError{}
 	var text strings.Builder
 	text.WriteString("no broker serves")
 	if len(s.brokers) == 0 {

@@ -1,5 +1,7 @@
 package majordomo
 
+import "slices"
+
 // mayHedge says whether a second broker may be asked for c while the first still has
 // it: only where it does no harm to run it twice. A keyed call is bound to the broker
 // that knows its key, and two streams can't be made one.
@@ -15,7 +17,7 @@ func (s *ClientSession) hedge(c *Call) {
 	if !s.mayRepeat(c) {
 		return
 	}
-	l := s.other(append(p.refusers[:len(p.refusers):len(p.refusers)], p.main.link))
+	l := s.other(append(slices.Clip(p.refusers), p.main.link))
 	if l == nil || !s.takeRetry() {
 		return
 	}

@@ -164,10 +164,10 @@ func (w *clientWorld) connect(t *rapid.T) {
 func (w *clientWorld) connectAll(*rapid.T) {
 	for range 2 {
 		for _, l := range slices.Clone(w.s.links) {
-			switch {
-			case l.state == linkDialing:
+			switch l.state {
+			case linkDialing:
 				w.dialed(l.conn)
-			case l.state == linkProbing:
+			case linkProbing:
 				w.pongNow(l)
 			}
 		}

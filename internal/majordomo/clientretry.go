@@ -20,8 +20,11 @@ func (s *ClientSession) refused(l *clientLink, c *Call, f *Failure) {
 		s.drain(l)
 	}
 	switch {
-	case p.hedge != nil && ofBroker(f.Code):
-		s.dropLeg(c, c.leg(l)) // the other broker may know better
+	case p.hedge != nil && ofBroker(f.Code): // the other broker may know better
+		if !untouched {
+			p.reached++
+		}
+		s.dropLeg(c, c.leg(l))
 	case untouched && f.Code == jsonrpc.CodeDraining && s.mayRepeat(c) && s.mayMove(c):
 		s.takeBack(c)
 		s.submit(c)
