@@ -275,8 +275,11 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 	if w.call != nil {
 		ev.Call = &w.call.request
 	}
-	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
-		return
+	if w.dialed != nil {
+		if !l.link.dialed(w.conn, w.dialed) {
+			return
+		}
+		ev.Copies = copies(w.dialed)
 	}
 	switch w.kind {
 	case majordomo.ClientWake:

@@ -25,6 +25,7 @@ type task struct {
 	credit credit
 	in     Invocation
 	reply  [1][]byte // the final reply's body, so that it needs no allocation
+	buffer []byte    // its frame, where the connection keeps nothing of it
 }
 
 // begin makes the task of a job that is to be run. The caller holds the link's
@@ -87,7 +88,12 @@ func (t *task) serve() [][]byte {
 	if env.Kind == jsonrpc.Notification {
 		return emptyBody
 	}
-	t.reply[0] = resultFrame(env.ID, result)
+	if t.job.Copies && len(env.ID)+len(result)+resultOverhead <= majordomo.MaxReused {
+		t.buffer = appendResult(t.buffer[:0], env.ID, result)
+		t.reply[0] = t.buffer
+	} else {
+		t.reply[0] = resultFrame(env.ID, result)
+	}
 	return t.reply[:]
 }
 
@@ -232,10 +238,17 @@ func (t *task) runOpaque() [][]byte {
 }
 
 func resultFrame(id []byte, result json.RawMessage) []byte {
+	return appendResult(make([]byte, 0, len(id)+len(result)+resultOverhead), id, result)
+}
+
+// resultOverhead is more than an envelope has beside id and result.
+const resultOverhead = 40
+
+func appendResult(frame, id []byte, result json.RawMessage) []byte {
 	if result == nil {
 		result = nullJSON
 	}
-	return jsonrpc.AppendResult(make([]byte, 0, len(id)+len(result)+40), id, result)
+	return jsonrpc.AppendResult(frame, id, result)
 }
 
 // failure returns the reply for an error.

@@ -65,7 +65,7 @@ func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 	if t.flush, err = l.send(t.flush, a.Conn, a.Message); err == nil {
 		return
 	}
-	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: a.Message, Err: err}
+	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: slices.Clone(a.Message), Err: err}
 	if !errors.Is(err, transport.ErrTooLarge) {
 		failed = majordomo.WorkerEvent{Kind: majordomo.WorkerLost, Conn: a.Conn, Err: fmt.Errorf("message not sent: %w", err)}
 	}
@@ -173,8 +173,11 @@ func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
 	if w.task != nil {
 		ev.Job = w.task.job
 	}
-	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
-		return
+	if w.dialed != nil {
+		if !l.link.dialed(w.conn, w.dialed) {
+			return
+		}
+		ev.Copies = copies(w.dialed)
 	}
 	if w.kind == majordomo.WorkerWake {
 		l.link.woke()

@@ -53,7 +53,7 @@ type modelCause struct {
 	cancel   string // id
 	of       *modelPeer
 	lost     map[*modelPeer]bool // workers lost in this step
-	silent   map[*modelPeer]bool // of these, those that were silent, and nothing else
+	silent   map[*modelPeer]bool // of these, those that were silent; true: and nothing else
 	loseOK   map[*modelPeer]bool // workers that may be told DISCONNECT for what they did
 	operator string              // instance that an operator disconnects
 	stopped  uint64              // request that an operator cancels
@@ -301,7 +301,8 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 		p := m.peerOf(a.Peer)
 		switch a.Kind {
 		case Close:
-			m.checkf(!p.gone && (m.cause.silent[p] || p.pinged && m.silent(p, m.expiry())), "peer %d closed", p.n)
+			_, silent := m.cause.silent[p]
+			m.checkf(!p.gone && (silent || p.pinged && m.silent(p, m.expiry())), "peer %d closed", p.n)
 			delete(m.cause.silent, p)
 			m.leave(p)
 		case Send:
@@ -339,7 +340,9 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 			}
 		}
 	}
-	m.checkf(len(m.cause.silent) == 0, "a silent worker's connection isn't closed")
+	for p, only := range m.cause.silent {
+		m.checkf(!only, "the connection of peer %d, a silent worker, isn't closed", p.n)
+	}
 	next := func(list *[]Action, what string, r *modelRequest) (Action, bool) {
 		if len(*list) == 0 {
 			m.faultf("#%d: %s isn't sent", r.serial, what)
@@ -444,9 +447,10 @@ func (m *brokerModel) disconnected(p *modelPeer) {
 		ok = ok || !w.registered && (r.state == modelAbandoned && !m.now.Before(r.until) ||
 			r.deadline.IsZero() && !m.now.Before(r.handedAt.Add(m.cfg.service(r.service).BusyLimit)))
 	}
-	if !ok {
-		m.checkf(m.silent(p, m.patience(p)), "DISCONNECT to worker %d for nothing", p.n)
-		m.cause.silent[p] = true
+	silent := m.silent(p, m.patience(p))
+	m.checkf(ok || silent, "DISCONNECT to worker %d for nothing", p.n)
+	if silent {
+		m.cause.silent[p] = !ok
 	}
 	m.loseWorker(p)
 }

@@ -327,7 +327,8 @@ func (w *brokerWorld) register(p *modelPeer, capacity int) error {
 		reg.Services = append(reg.Services, ServiceDoc{Name: name, Methods: []MethodDoc{{Name: "run"}, again}})
 	}
 	w.tracef("  peer %d registers %+v", p.n, reg)
-	if p.refused = w.m.draining && capacity > 0 && p.worker == nil; !w.m.draining || capacity == 0 {
+	taken := !w.m.draining || capacity == 0 || p.worker != nil && capacity <= p.worker.capacity
+	if p.refused = !taken && p.worker == nil; taken {
 		worker := p.worker
 		if worker == nil {
 			worker = &modelWorker{

@@ -223,7 +223,7 @@ func (s *ClientSession) dispatch(l *clientLink, c *Call, leg *callLeg) {
 		if !c.Notify {
 			s.assign(c, leg)
 		}
-		body = append(s.arena.frames(1), s.envelope(l, c, leg))
+		body = append(s.memory(l).frames(1), s.envelope(l, c, leg))
 	}
 	if p.sends == 0 {
 		s.earnRetries()
@@ -269,6 +269,9 @@ func (s *ClientSession) envelope(l *clientLink, c *Call, leg *callLeg) []byte {
 	}
 	if !l.plain {
 		head.Window = c.Window // nobody can be given credit through a plain broker
+	}
+	if l.copies {
+		return jsonrpc.AppendRequest(s.reused.bytes(p.size), &head, c.Params)
 	}
 	if p.size > maxScratch {
 		return jsonrpc.AppendRequest(make([]byte, 0, p.size), &head, c.Params)

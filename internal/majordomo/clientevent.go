@@ -87,6 +87,7 @@ const (
 type ClientEvent struct {
 	Kind     ClientEventKind
 	Conn     uint64
+	Copies   bool // ClientDialed: Conn keeps nothing of small messages (MaxReused)
 	Call     *Call
 	N        int
 	Brokers  []int // ClientBrokers: their numbers; the session keeps nothing of it

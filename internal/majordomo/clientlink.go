@@ -35,6 +35,7 @@ type clientLink struct {
 	broker   *clientBroker
 	state    linkState
 	plain    bool
+	copies   bool // the connection keeps nothing of small messages
 	identity brokerIdentity
 	interval time.Duration
 	liveness int
@@ -94,7 +95,7 @@ func (s *ClientSession) dial(b *clientBroker) {
 	s.arm(l, s.now+s.cfg.DialTimeout)
 }
 
-func (s *ClientSession) dialed(conn uint64) {
+func (s *ClientSession) dialed(conn uint64, copies bool) {
 	l := s.link(conn)
 	if l == nil {
 		s.hangup(conn)
@@ -104,6 +105,7 @@ func (s *ClientSession) dialed(conn uint64) {
 		return
 	}
 	s.wheel.stop(&l.timer)
+	l.copies = copies
 	l.heard, l.sent = s.now, s.now
 	if l.plain {
 		s.serve(l)
@@ -397,11 +399,19 @@ func (s *ClientSession) unponged(l *clientLink, ev *ClientEvent) {
 
 // sendOwn sends a management request of the session itself.
 func (s *ClientSession) sendOwn(l *clientLink, service, body []byte) {
-	c := mdp.Command{Version: mdp.V02, Kind: mdp.ClientRequest, Service: service, Body: append(s.arena.frames(1), body)}
+	c := mdp.Command{Version: mdp.V02, Kind: mdp.ClientRequest, Service: service, Body: append(s.memory(l).frames(1), body)}
 	s.send(l, nil, &c)
 }
 
 func (s *ClientSession) send(l *clientLink, c *Call, cmd *mdp.Command) {
 	l.sent = s.now
-	s.act(ClientAction{Kind: ClientSend, Conn: l.conn, Call: c, Message: cmd.AppendTo(s.arena.frames(cmd.Len()))})
+	s.act(ClientAction{Kind: ClientSend, Conn: l.conn, Call: c, Message: cmd.AppendTo(s.memory(l).frames(cmd.Len()))})
+}
+
+// memory is what messages to l are made in.
+func (s *ClientSession) memory(l *clientLink) *arena {
+	if l.copies {
+		return &s.reused
+	}
+	return &s.arena
 }

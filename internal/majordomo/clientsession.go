@@ -75,6 +75,7 @@ type ClientSession struct {
 
 	actions   []ClientAction
 	arena     arena
+	reused    arena  // of messages to connections that copy, used again in each step
 	scratch   []byte // for an envelope
 	noteAfter time.Duration
 	counts    ClientCounts
@@ -109,6 +110,7 @@ func NewClientSession(cfg ClientConfig, now time.Time) (*ClientSession, error) {
 		cfg: cfg, start: now, tokens: float64(cfg.RetryReserve),
 		known:    make(map[int]*clientBroker),
 		slots:    make([]clientSlot, 1),
+		reused:   arena{byteSize: roomBytes},
 		slotBits: bits.Len(2 * uint(cfg.MaxPending)), // a call may be out twice
 	}
 	for n := range cfg.Brokers {
@@ -119,7 +121,8 @@ func NewClientSession(cfg ClientConfig, now time.Time) (*ClientSession, error) {
 }
 
 // Step makes the session take ev at the time now, and returns what has to be
-// done. The actions are valid until the next call; the messages in them stay.
+// done. The actions are valid until the next call; the messages in them stay, but
+// for those to connections that copy.
 // Events of connections that the session has given up are ignored, but for
 // ClientDialed, which is answered with ClientHangup. A time before that of the last
 // step counts as that.
@@ -129,6 +132,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	}
 	clear(s.actions) // so that nothing that is done stays reachable
 	s.actions = s.actions[:0]
+	s.reused.rewind()
 	switch ev.Kind {
 	case ClientCall:
 		s.accept(ev.Call)
@@ -141,7 +145,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	case ClientUnsent:
 		s.unsent(ev)
 	case ClientDialed:
-		s.dialed(ev.Conn)
+		s.dialed(ev.Conn, ev.Copies)
 	case ClientDialFailed, ClientLost:
 		if l := s.link(ev.Conn); l != nil {
 			s.lost(l, ev.Err)

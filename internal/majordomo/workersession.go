@@ -40,6 +40,7 @@ type WorkerSession struct {
 
 	actions []WorkerAction
 	arena   arena
+	reused  arena // of messages to connections that copy, used again in each step
 }
 
 // NewWorkerSession returns a session that waits for WorkerStart.
@@ -48,7 +49,7 @@ func NewWorkerSession(cfg WorkerConfig, now time.Time) (*WorkerSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &WorkerSession{cfg: cfg, start: now, conns: make(map[uint64]*workerLink)}
+	s := &WorkerSession{cfg: cfg, start: now, conns: make(map[uint64]*workerLink), reused: arena{byteSize: roomBytes}}
 	if s.offer, err = cfg.offer(); err != nil {
 		return nil, err
 	}
@@ -59,7 +60,8 @@ func NewWorkerSession(cfg WorkerConfig, now time.Time) (*WorkerSession, error) {
 }
 
 // Step makes the session take ev at the time now, and returns what has to be
-// done. The actions are valid until the next call; the messages in them stay.
+// done. The actions are valid until the next call; the messages in them stay, but
+// for those to connections that copy.
 // Events of connections that the session has given up are ignored, but for
 // WorkerDialed, which is answered with WorkerHangup.
 func (s *WorkerSession) Step(now time.Time, ev *WorkerEvent) []WorkerAction {
@@ -68,6 +70,7 @@ func (s *WorkerSession) Step(now time.Time, ev *WorkerEvent) []WorkerAction {
 	}
 	clear(s.actions) // so that nothing that is done stays reachable
 	s.actions = s.actions[:0]
+	s.reused.rewind()
 	switch ev.Kind {
 	case WorkerStart:
 		s.begin()

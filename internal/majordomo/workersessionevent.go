@@ -29,6 +29,7 @@ const (
 type WorkerEvent struct {
 	Kind     WorkerEventKind
 	Conn     uint64
+	Copies   bool // WorkerDialed: Conn keeps nothing of small messages (MaxReused)
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope // of the command's body, where that is one frame
 	Err      error

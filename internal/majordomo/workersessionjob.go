@@ -22,6 +22,9 @@ type Job struct {
 	// MaxMessage is what the broker takes as one message, in bytes; 0 where it
 	// doesn't say.
 	MaxMessage int
+	// Copies says that the connection keeps nothing of a reply up to MaxReused: once it
+	// was sent, its memory may be used again.
+	Copies bool
 	// Data belongs to the driver. It stays with the job when the session uses it
 	// for another request.
 	Data any
@@ -91,7 +94,7 @@ func (l *workerLink) run(ev *WorkerEvent, address *mdp.Address, registered bool)
 	} else {
 		j = &Job{}
 	}
-	j.link, j.MaxMessage = l, l.identity.MaxMessage
+	j.link, j.MaxMessage, j.Copies = l, l.identity.MaxMessage, l.copies
 	j.address, j.Envelope, j.Body = ev.Command.Address, ev.Envelope, ev.Command.Body
 	j.Attempt, j.Service, j.Caller = int(address.Attempt), int(address.Service), address.Caller
 	if address.Remaining != mdp.NoDeadline {

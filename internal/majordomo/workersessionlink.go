@@ -52,6 +52,7 @@ type workerLink struct {
 	askedAt  time.Duration
 
 	// The one alarm means: dial again, give up a dial, or look after heartbeats.
+	copies   bool // the connection keeps nothing of small messages
 	armed    bool
 	alarm    time.Duration
 	interval time.Duration
@@ -74,6 +75,7 @@ func newWorkerLink(s *WorkerSession, broker int) *workerLink {
 func (l *workerLink) take(ev *WorkerEvent) {
 	switch {
 	case ev.Kind == WorkerDialed:
+		l.copies = ev.Copies
 		l.dialed()
 	case ev.Kind == WorkerDialFailed:
 		if l.state == workerDialing {
@@ -104,7 +106,11 @@ func (l *workerLink) note(text string, err error) {
 func (l *workerLink) send(c *mdp.Command) {
 	s := l.session
 	l.sent = s.now
-	s.act(WorkerAction{Kind: WorkerSend, Conn: l.conn, Message: c.AppendTo(s.arena.frames(c.Len()))})
+	memory := &s.arena
+	if l.copies {
+		memory = &s.reused
+	}
+	s.act(WorkerAction{Kind: WorkerSend, Conn: l.conn, Message: c.AppendTo(memory.frames(c.Len()))})
 }
 
 func (l *workerLink) wakeAt(at time.Duration) {
