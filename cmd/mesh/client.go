@@ -69,7 +69,7 @@ func (a *asking) bounded(ctx context.Context) (context.Context, context.CancelFu
 func askWith(ctx context.Context, cfg mesh.ClientConfig, do func(context.Context, *mesh.Client) error) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: len(cfg.Brokers), giveUp: giveUp}
+	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: cfg.Brokers, giveUp: giveUp}
 	c, err := mesh.NewClient(cfg)
 	if err != nil {
 		return err

@@ -264,7 +264,7 @@ func (b *brokerReport) ask(ctx context.Context, cfg mesh.ClientConfig) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	cfg.Brokers = []transport.Endpoint{{Addr: b.Addr, ServerKey: b.ServerKey}}
-	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: 1, giveUp: giveUp}
+	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: cfg.Brokers, giveUp: giveUp}
 	c, err := mesh.NewClient(cfg)
 	if err != nil {
 		return err
