@@ -9,12 +9,11 @@ import (
 	"iter"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh"
@@ -29,7 +28,7 @@ const (
 
 // letters returns n letters that only that seed gives.
 func letters(seed uint64, n int) string {
-	r := rand.New(rand.NewPCG(seed, 1))
+	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it is to be the same again
 	text := make([]byte, n)
 	for i := range text {
 		text[i] = 'a' + byte(r.Uint32()%26)
@@ -109,11 +108,10 @@ func stressedService() *mesh.Service {
 
 // stressedCaller makes calls and checks what comes of them.
 type stressedCaller struct {
-	*assert.Assertions
 	random *rand.Rand
 	client *mesh.Client
 	seed   uint64
-	intact *atomic.Int64 // replies
+	intact int // replies
 }
 
 func (c *stressedCaller) text() stressedText {
@@ -121,34 +119,38 @@ func (c *stressedCaller) text() stressedText {
 	return stressedText{Seed: c.seed, Text: letters(c.seed, stressedSize(c.random)), Size: stressedSize(c.random)}
 }
 
-// outcome checks the outcome of a call.
-func (c *stressedCaller) outcome(sent, got stressedText, err error) {
+// outcome says what is wrong with the outcome of a call.
+func (c *stressedCaller) outcome(sent, got stressedText, err error) error {
 	var e *mesh.Error
 	switch {
 	case err == nil:
-		c.Equal(sent.answer(), got)
-		c.intact.Add(1)
-	case !c.ErrorAs(err, &e):
+		return c.same(fmt.Sprint(sent.answer()), fmt.Sprint(got), nil)
+	case !errors.As(err, &e):
+		return err
 	case e.Code == stressedError:
-		c.Equal(sent.answer().Text, e.Message)
-		c.intact.Add(1)
-	case e.Code == mesh.CodeCancelled:
-	default:
-		c.Contains(e.Message, "ended its goroutine")
+		return c.same(sent.answer().Text, e.Message, nil)
+	case strings.Contains(e.Message, "ended its goroutine"):
+		return nil
 	}
+	return c.same("", "", err)
 }
 
-// same checks the outcome of a call whose reply is what was sent.
-func (c *stressedCaller) same(sent, got string, err error) {
-	if err != nil {
-		c.ErrorIs(err, context.Canceled)
-		return
+// same says what is wrong with the outcome of a call whose reply is to be that.
+func (c *stressedCaller) same(want, got string, err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case err != nil:
+		return err
+	case got != want:
+		return fmt.Errorf("got %q, want %q", got, want)
 	}
-	c.Equal(sent, got)
-	c.intact.Add(1)
+	c.intact++
+	return nil
 }
 
-func (c *stressedCaller) call() {
+// call makes a call of some kind.
+func (c *stressedCaller) call() error {
 	sent := c.text()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -158,28 +160,29 @@ func (c *stressedCaller) call() {
 	switch c.random.IntN(6) {
 	case 0:
 		got, err := stressedCall.Call(ctx, c.client, sent, mesh.Hedge(time.Millisecond))
-		c.outcome(sent, got, err)
+		return c.outcome(sent, got, err)
 	case 1:
 		got, err := stressedCall.Call(ctx, c.client, sent)
-		c.outcome(sent, got, err)
+		return c.outcome(sent, got, err)
 	case 2:
 		got, err := stressedEnds.Call(ctx, c.client, sent, mesh.Key(fmt.Sprint("key ", sent.Seed)))
-		c.outcome(sent, got, err)
+		return c.outcome(sent, got, err)
 	case 3:
-		want := sent
 		for got, err := range stressedStream.Call(ctx, c.client, sent, mesh.Window(4)) {
-			c.outcome(want, got, err)
-			want = want.answer()
+			if err := c.outcome(sent, got, err); err != nil {
+				return err
+			}
+			sent = sent.answer()
 		}
+		return nil
 	case 4:
-		params := json.RawMessage(`["` + sent.Text + `"]`)
-		got, err := c.client.CallRaw(ctx, "stress.raw", params)
-		c.same(string(params), string(got), err)
-	case 5:
-		body := [][]byte{[]byte("opaque " + sent.Text), []byte(sent.Text)}
-		got, err := c.client.Request(ctx, "stress", body)
-		c.same(string(bytes.Join(append(body, body[0]), nil)), string(bytes.Join(got, nil)), err)
+		params := `["` + sent.Text + `"]`
+		got, err := c.client.CallRaw(ctx, "stress.raw", json.RawMessage(params))
+		return c.same(params, string(got), err)
 	}
+	body := [][]byte{[]byte("opaque " + sent.Text), []byte(sent.Text)}
+	got, err := c.client.Request(ctx, "stress", body)
+	return c.same(string(bytes.Join(append(body, body[0]), nil)), string(bytes.Join(got, nil)), err)
 }
 
 // Whatever is used again of messages' memory, nobody gets to see another one's bytes:
@@ -207,24 +210,32 @@ func TestStress(t *testing.T) {
 		running.Go(func() { _ = w.Run(ctx) }) // likewise
 		<-w.Ready()
 	}
-	var intact atomic.Int64
-	var calling sync.WaitGroup
+	outcomes := make(chan error, 2*stressedCallers)
+	var callers []*stressedCaller
 	for n := range uint64(2) {
 		client, err := mesh.NewClient(mesh.ClientConfig{Transport: z, Brokers: brokers, Retry: mesh.Retry{Budget: 1, Reserve: 1000}})
 		require.NoError(t, err)
-		defer func() { require.NoError(t, client.Close()) }()
+		t.Cleanup(func() { require.NoError(t, client.Close()) })
 		for at := range uint64(stressedCallers) {
-			c := &stressedCaller{
-				Assertions: assert.New(t), random: rand.New(rand.NewPCG(n, at)), client: client, intact: &intact,
-				seed: n<<32 + at<<48 + at,
-			}
-			calling.Go(func() {
-				for range stressed {
-					c.call()
-				}
-			})
+			random := rand.New(rand.NewPCG(n, at)) //nolint:gosec // what fails is to fail again
+			callers = append(callers, &stressedCaller{random: random, client: client, seed: n<<32 + at<<48 + at})
 		}
 	}
-	calling.Wait()
-	require.Greater(t, intact.Load(), int64(stressed*stressedCallers))
+	for _, c := range callers {
+		go func() {
+			var err error
+			for n := 0; n < stressed && err == nil; n++ {
+				err = c.call()
+			}
+			outcomes <- err
+		}()
+	}
+	intact := 0
+	for range callers {
+		require.NoError(t, <-outcomes)
+	}
+	for _, c := range callers {
+		intact += c.intact
+	}
+	require.Greater(t, intact, stressed*stressedCallers)
 }
