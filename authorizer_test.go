@@ -233,6 +233,11 @@ func TestAuthorizerSmuggling(t *testing.T) {
 			{`{"jsonrpc":"2.0","id":1,"m\u0065thod":"tea.admin","meta":{},"params":[1],"method":"tea.say"}`},
 			{`{"jsonrpc":"2.0","id":1,"method":"tea.say","meta":{},"params":[1],"metho\u0064":"tea.admin"}`},
 		},
+		"two methods to those who ignore case": {
+			{`{"jsonrpc":"2.0","id":1,"method":"tea.say","Method":"tea.admin"}`},
+			{`{"jsonrpc":"2.0","id":1,"METHOD":"tea.admin","method":"tea.say"}`},
+			{`{"jsonrpc":"2.0","id":1,"method":"tea.say","meta":{},"params":[1],"M\u0065thod":"tea.admin"}`},
+		},
 		"the same by escapes": {
 			{`{"jsonrpc":"2.0","id":1,"m\u0065thod":"tea.\u0061dmin"}`},
 			{`{"jsonrpc":"2.0","id":1,"method":"tea.say\u0000.admin"}`},

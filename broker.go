@@ -48,6 +48,13 @@ type BrokerConfig struct {
 	// requests for operators (pause, drain and so on). Peers in the same process
 	// always may. An Authorizer decides that alone.
 	AllowOperate bool
+	// Announce tells others where the broker is, from Serve on until it drains; see
+	// [Beacons]. If nil, nobody does. Where it fails, the logger hears of it, and the
+	// broker serves on.
+	Announce Announcer
+	// ServerKey is the public CURVE key of the listeners, in Z85, for Announce to
+	// tell. If empty, they have none.
+	ServerKey string
 	// Observe is handed every batch of events, in order, after the broker has
 	// acted on what caused them; never two batches at the same time. It holds up
 	// whoever sent the message, so it must return soon. The slice is valid until
@@ -138,9 +145,10 @@ type Broker struct {
 	serving bool
 	over    bool
 	cancel  context.CancelFunc
-	result  error         // what Serve returned
-	drained chan struct{} // closed once every running request has its reply
-	ended   chan struct{} // closed when Serve has ended
+	hush    context.CancelFunc // ends what Announce tells
+	result  error              // what Serve returned
+	drained chan struct{}      // closed once every running request has its reply
+	ended   chan struct{}      // closed when Serve has ended
 }
 
 // NewBroker returns a broker, or what is wrong with its config.
@@ -192,16 +200,21 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 		}
 		return fmt.Errorf("mesh: Broker.Serve: called twice, or after Shutdown: %w", ErrClosed)
 	}
-	core, err := majordomo.NewBroker(b.cfg.core(), time.Now())
+	cfg := b.cfg.core()
+	core, err := majordomo.NewBroker(cfg, time.Now())
 	if err != nil {
 		b.mu.Unlock()
 		return err // never: NewBroker has made one of the same config
 	}
 	b.serving = true
 	ctx, b.cancel = context.WithCancel(ctx)
+	var announcing context.Context
+	announcing, b.hush = context.WithCancel(ctx)
 	b.stage.begin(core) // before anybody can shut the broker down
 	b.mu.Unlock()
 	defer b.cancel()
+	var announced sync.WaitGroup
+	announced.Go(func() { b.announce(announcing, cfg.Incarnation, listeners) })
 
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -221,12 +234,27 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 	for range listeners {
 		first = cmp.Or(first, <-ended)
 	}
+	announced.Wait()
 	b.mu.Lock()
 	b.over, b.result = true, first
 	b.mu.Unlock()
 	b.stage.end()
 	close(b.ended)
 	return first
+}
+
+// announce has others told where the broker listens, until ctx ends.
+func (b *Broker) announce(ctx context.Context, incarnation string, listeners []transport.Listener) {
+	if b.cfg.Announce == nil {
+		return
+	}
+	a := Announcement{ID: b.cfg.ID, Incarnation: incarnation}
+	for _, l := range listeners {
+		a.Endpoints = append(a.Endpoints, transport.Endpoint{Addr: l.Addr(), ServerKey: b.cfg.ServerKey})
+	}
+	if err := b.cfg.Announce.Announce(ctx, a); ctx.Err() == nil {
+		b.logger.Error("the broker isn't announced", "error", err)
+	}
 }
 
 // Shutdown ends the broker without losing a request: new and queued requests are
@@ -238,7 +266,7 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 // ended already, is shut down at once.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
-	serving, over, cancel := b.serving, b.over, b.cancel
+	serving, over, cancel, hush := b.serving, b.over, b.cancel, b.hush
 	b.over = over || !serving
 	b.mu.Unlock()
 	switch {
@@ -253,6 +281,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	if ok { // what can't be told must end before everything is cut
 		deadline = deadline.Add(-min(time.Until(deadline)/drainMargin, time.Second))
 	}
+	hush()
 	b.stage.drain(deadline)
 	var err error
 	select {

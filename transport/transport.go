@@ -19,7 +19,8 @@
 // A [Message] is immutable once it was passed to Send or to a receiver: neither
 // side writes to its frames again, and no transport reuses their memory. A
 // message may therefore be kept, passed on or sent to many peers without a
-// copy. Only the batch slice that carries messages to a receiver is borrowed.
+// copy. Only the batch slice that carries messages to a receiver is borrowed. A
+// sender gets the memory back only from a link that says so, see [Copier].
 //
 // # Nobody waits for a slow peer
 //
@@ -156,6 +157,16 @@ type Link interface {
 	// the other side takes it at once. It is idempotent, doesn't wait and runs
 	// no receiver.
 	Close() error
+}
+
+// Copier is a [Link] that may keep nothing of what it was given.
+type Copier interface {
+	// CopiesBelow returns the size in bytes of frames below which Send keeps
+	// nothing of a message: once it has returned, the memory of such frames, and
+	// of the slice that holds a message's frames, may be used again. Larger ones are
+	// kept until they are written. It is the same for as long as the link lives;
+	// zero: everything is kept.
+	CopiesBelow() int
 }
 
 // Peer is one connection at a listener. It is bound to one identity for life; a

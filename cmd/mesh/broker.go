@@ -29,6 +29,8 @@ type serving struct {
 	keyfile   string
 	authorize string
 	operate   bool
+	announce  bool
+	beacons   beaconing
 	heartbeat mesh.Heartbeat
 	drain     time.Duration
 	logJSON   bool
@@ -50,7 +52,8 @@ func newBroker(c console) *cobra.Command {
 			"On SIGTERM or SIGINT it drains: what is running gets its reply, new requests are sent elsewhere, and it exits with 0.\n" +
 			"A second signal, or the end of --drain-timeout, cuts what is left; it exits with 1 then.",
 		Example: "  mesh broker --listen tcp://127.0.0.1:5555 --listen ipc:///run/mesh.sock\n" +
-			"  mesh broker --listen 'tcp://*:5555' --curve-keyfile broker.cert_secret --authorize peers.toml",
+			"  mesh broker --listen 'tcp://*:5555' --curve-keyfile broker.cert_secret --authorize peers.toml\n" +
+			"  mesh broker --listen 'tcp://*:5555' --announce --cluster-keyfile mesh.key",
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
@@ -60,6 +63,8 @@ func newBroker(c console) *cobra.Command {
 	f.StringVar(&s.keyfile, "curve-keyfile", "", "file with the broker's CURVE keys, as keygen makes it; needs --authorize")
 	f.StringVar(&s.authorize, "authorize", "", "file of peers' keys and rights, read again when it changes; needs --curve-keyfile")
 	f.BoolVar(&s.operate, "allow-operate", false, "let every peer pause, drain and disconnect; with --authorize the rules say who may")
+	f.BoolVar(&s.announce, "announce", false, "announce the broker by beacons, UDP multicast once a second, so that others find it with --discover")
+	s.beacons.flags(f)
 	f.DurationVar(&s.heartbeat.Interval, "heartbeat", 2500*time.Millisecond, "interval between two signs of life")
 	f.IntVar(&s.heartbeat.Liveness, "liveness", 3, "intervals of silence that end a connection")
 	f.DurationVar(&s.drain, "drain-timeout", 30*time.Second, "how long draining may take")
@@ -77,6 +82,8 @@ func (s *serving) check() error {
 		text = "--curve-keyfile and --authorize go together: keys say who a peer is, rules what it may do"
 	case s.operate && s.authorize != "":
 		text = "--allow-operate and --authorize exclude each other: the rules say who may operate"
+	case !s.announce && (s.beacons.keyfile != "" || s.beacons.insecure || s.beacons.cluster != ""):
+		text = "--cluster, --cluster-keyfile and --beacon-insecure need --announce"
 	case s.heartbeat.Interval < 2*time.Millisecond:
 		text = "--heartbeat must be at least 2ms"
 	case s.heartbeat.Liveness < 1:
@@ -111,6 +118,9 @@ func (s *serving) run(ctx context.Context) error {
 	cfg := mesh.BrokerConfig{ID: s.id, Heartbeat: s.heartbeat, AllowOperate: s.operate, Logger: logger}
 	rules, err := s.secure(&sockets, &cfg)
 	if err != nil {
+		return err
+	}
+	if err := s.present(&sockets, &cfg); err != nil {
 		return err
 	}
 	broker, err := mesh.NewBroker(cfg)
@@ -202,6 +212,28 @@ func (s *serving) secure(sockets *zmtp.Config, cfg *mesh.BrokerConfig) (*keyring
 	sockets.Keys, sockets.Authenticate = keys, rules.Authenticate
 	cfg.Authorizer = rules
 	return rules, nil
+}
+
+// present sets what the flags say of announcing the broker. Where there is no cluster
+// key, its own server key is what those who hear it know it by.
+func (s *serving) present(sockets *zmtp.Config, cfg *mesh.BrokerConfig) error {
+	if !s.announce {
+		return nil
+	}
+	if sockets.Keys != nil {
+		cfg.ServerKey = sockets.Keys.Public.String()
+	}
+	beacons, err := s.beacons.config(s.getenv, cfg.ServerKey)
+	if err != nil {
+		return err
+	}
+	beacons.Logger = cfg.Logger
+	announcer, err := mesh.NewBeacons(beacons)
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.Announce = announcer
+	return nil
 }
 
 // watch has the rules read again whenever their file changes, until ctx ends.

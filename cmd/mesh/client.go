@@ -24,6 +24,8 @@ const defaultBroker = "tcp://127.0.0.1:5555"
 type asking struct {
 	console
 	brokers      []string
+	discover     bool
+	beacons      beaconing
 	serverKey    string
 	keyfile      string
 	timeout      time.Duration
@@ -34,7 +36,10 @@ type asking struct {
 func (a *asking) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&a.brokers, "broker", nil,
-		"address of the broker; of several, with commas between them, one that can be reached (default $MESH_BROKER, or "+defaultBroker+")")
+		"address of the broker, tcp://, ipc://, dns://host:port for every address of a host, srv://name for every target of an SRV record; "+
+			"of several, with commas between them, one that can be reached (default $MESH_BROKER, or "+defaultBroker+")")
+	f.BoolVar(&a.discover, "discover", false, "look for brokers that announce themselves by beacons")
+	a.beacons.flags(f)
 	f.StringVar(&a.serverKey, "server-key", "", "the broker's public CURVE key, 40 characters (default $MESH_SERVER_KEY)")
 	f.StringVar(&a.keyfile, "curve-keyfile", "", "file with your own CURVE keys, as keygen makes it (default $MESH_CURVE_KEYFILE)")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait in all; 0: as long as it takes")
@@ -43,6 +48,9 @@ func (a *asking) flags(cmd *cobra.Command) {
 
 // ask has do ask a broker.
 func (a *asking) ask(ctx context.Context, do func(context.Context, *mesh.Client) error) error {
+	if b := &a.beacons; !a.discover && (b.keyfile != "" || b.insecure || b.cluster != "") {
+		return usageError{errors.New("--cluster, --cluster-keyfile and --beacon-insecure need --discover")}
+	}
 	cfg, err := a.config()
 	if err != nil {
 		return err
@@ -54,6 +62,9 @@ func (a *asking) ask(ctx context.Context, do func(context.Context, *mesh.Client)
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
+	if cfg.Brokers, err = a.find(ctx); err != nil {
+		return err
+	}
 	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: len(cfg.Brokers), giveUp: giveUp}
 	c, err := mesh.NewClient(cfg)
 	if err != nil {
@@ -74,7 +85,7 @@ func (a *asking) config() (mesh.ClientConfig, error) {
 	switch {
 	case serverKey != "" && keyfile == "":
 		return cfg, usageError{errors.New("--server-key needs --curve-keyfile; mesh keygen makes one")}
-	case serverKey == "" && keyfile != "":
+	case serverKey == "" && keyfile != "" && !a.discover:
 		return cfg, usageError{errors.New("--curve-keyfile needs --server-key, the broker's public key")}
 	case serverKey != "":
 		if _, err := curve.ParseKey(serverKey); err != nil {
@@ -86,17 +97,23 @@ func (a *asking) config() (mesh.ClientConfig, error) {
 		return cfg, err
 	}
 	cfg.Transport = zmtp.New(zmtp.Config{Keys: keys})
-	brokers := a.brokers
-	if len(brokers) == 0 {
-		brokers = strings.Split(cmp.Or(a.getenv("MESH_BROKER"), defaultBroker), ",")
-	}
-	for _, addr := range brokers {
-		cfg.Brokers = append(cfg.Brokers, transport.Endpoint{Addr: addr, ServerKey: serverKey})
-	}
 	if a.verbose {
 		cfg.Logger = slog.New(slog.NewTextHandler(a.err, nil))
 	}
 	return cfg, nil
+}
+
+// find returns where the brokers are that the flags speak of.
+func (a *asking) find(ctx context.Context) ([]transport.Endpoint, error) {
+	addrs := a.brokers
+	if len(addrs) == 0 && !a.discover {
+		addrs = strings.Split(cmp.Or(a.getenv("MESH_BROKER"), defaultBroker), ",")
+	}
+	s, err := a.searchFor(addrs, cmp.Or(a.serverKey, a.getenv("MESH_SERVER_KEY")))
+	if err != nil {
+		return nil, err
+	}
+	return s.find(ctx)
 }
 
 // readKeys reads a certificate with both keys; no path is no keys.

@@ -1,5 +1,5 @@
 // Command mesh runs a broker, and asks one: it calls methods, lists services and
-// shows their contracts.
+// shows their contracts. It also says what is wrong where brokers aren't found.
 //
 //	mesh broker --listen tcp://127.0.0.1:5555
 //	mesh call tea.brew '{"kind":"green"}' --broker tcp://127.0.0.1:5555
@@ -10,7 +10,8 @@
 //
 // These variables of the environment stand for flags that aren't given: MESH_BROKER
 // for --broker, MESH_SERVER_KEY for --server-key, and MESH_CURVE_KEYFILE for
-// --curve-keyfile of the commands that ask a broker.
+// --curve-keyfile of the commands that ask a broker; MESH_CLUSTER for --cluster and
+// MESH_CLUSTER_KEYFILE for --cluster-keyfile of all.
 package main
 
 import (

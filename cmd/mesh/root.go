@@ -22,7 +22,7 @@ func newRoot(c console) *cobra.Command {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newBroker(c), newCall(c), newServices(c), newDescribe(c), newKeygen(c))
+	root.AddCommand(newBroker(c), newCall(c), newServices(c), newDescribe(c), newKeygen(c), newDoctor(c))
 	return root
 }
 

@@ -110,23 +110,32 @@ var rules = []rule{
 		modules:  contractLibraries,
 	},
 	{
+		packages: []string{"internal/beacon"},
+		may:      []string{"transport/curve"},
+		modules:  networkLibraries,
+	},
+	{
 		packages: []string{"."},
 		may:      []string{"transport", "transport/inproc", "internal/*"},
-		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
+		modules:  slices.Concat([]string{"golang.org/x/sync"}, networkLibraries, contractLibraries),
 	},
 	{
 		packages: []string{"keyring"},
 		may:      []string{".", "transport", "transport/curve", "internal/mdp", "internal/jsonrpc"},
-		modules:  append([]string{"github.com/BurntSushi/toml", "golang.org/x/sync"}, contractLibraries...),
+		modules:  slices.Concat([]string{"github.com/BurntSushi/toml", "golang.org/x/sync"}, networkLibraries, contractLibraries),
 	},
 	{
 		packages: []string{"meshtest"},
 		may:      []string{".", "transport", "transport/*", "internal/mdp", "internal/jsonrpc"},
-		modules:  append([]string{"golang.org/x/sync"}, contractLibraries...),
+		modules:  slices.Concat([]string{"golang.org/x/sync"}, networkLibraries, contractLibraries),
 	},
 	{
-		packages: []string{"internal/interop"}, // its tests import what they like
+		packages: []string{"internal/interop", "internal/netns"}, // their tests import what they like
 		std:      []string{},
+	},
+	{
+		packages: []string{"internal/leg"},
+		std:      []string{"os", "slices", "strings"},
 	},
 	{
 		packages: []string{"cmd/...", "examples/..."},
@@ -148,6 +157,9 @@ var contractLibraries = []string{
 	"github.com/santhosh-tekuri/jsonschema/v6",
 	"golang.org/x/text", // for the messages of the schema library
 }
+
+// networkLibraries are what multicast needs; the last is that of golang.org/x/net.
+var networkLibraries = []string{"golang.org/x/net", "golang.org/x/sys"}
 
 // testLibraries never reach a user's binary, and neither does package testing.
 var testLibraries = []string{

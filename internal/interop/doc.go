@@ -6,5 +6,5 @@
 //
 // The tests need Python with pyzmq and Node with the npm package zeromq (see
 // examples/python and examples/node). Where these are missing the tests are skipped;
-// they fail instead if the environment variable MESH_REQUIRE contains "interop".
+// they fail instead if the environment variable MESH_REQUIRE names the leg "interop".
 package interop

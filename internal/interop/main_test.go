@@ -5,12 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/mdpmesh/mesh/internal/leg"
 )
 
 // TestMain fails where a test left a goroutine behind.
@@ -53,19 +53,11 @@ func missing(what, name string, args ...string) string {
 	return ""
 }
 
-// need skips a test where one of the things that it needs is missing, and fails it
-// where they have to be there.
+// need ends a test where one of the things that it needs is missing; see package leg.
 func need(t *testing.T, things ...func() string) {
 	t.Helper()
 	for _, thing := range things {
-		lack := thing()
-		if lack == "" {
-			continue
-		}
-		if strings.Contains(os.Getenv("MESH_REQUIRE"), "interop") {
-			require.Fail(t, lack)
-		}
-		t.Skip(lack)
+		leg.Need(t, "interop", thing())
 	}
 }
 

@@ -61,6 +61,9 @@ type Envelope struct {
 
 	// Kind says what the body is.
 	Kind Kind
+	// Ambiguous reports that a member's name differs from "method" in nothing but
+	// case: a reader that ignores case may take it for the method.
+	Ambiguous bool
 	// Complete reports that nothing is left unread that could change the
 	// verdict. It is false only where ScanHead stopped at the payload.
 	Complete bool

@@ -56,6 +56,8 @@ const (
 	resultHead  = memberVersion | memberID
 )
 
+var methodName = []byte("method")
+
 // envelopeMember returns the member of that name.
 func envelopeMember(name []byte) members {
 	switch string(name) {
@@ -108,6 +110,9 @@ func (e *Envelope) read(b []byte, head bool) (reason string) {
 				return reason
 			}
 			m = envelopeMember(name)
+			if m == memberUnknown && bytes.EqualFold(name, methodName) {
+				e.Ambiguous = true
+			}
 		}
 		if seen.hasAny(m) {
 			return reasonDuplicate

@@ -109,7 +109,7 @@ var envelopes = []struct {
 	{
 		"unknown members, alike in letters or twice",
 		`{"jsonrpc":"2.0","id":1,"method":"m","ID":2,"Method":3,"x":true,"x":[false,null,{}],"":0,"\ud800":1,"meta\u0000":[]}`,
-		with(jsonrpc.Request, func(r *reading) { r.ID, r.Method = "1", "m" }),
+		with(jsonrpc.Request, func(r *reading) { r.ID, r.Method, r.Ambiguous = "1", "m", true }),
 	},
 	{
 		"meta in full",

@@ -59,7 +59,7 @@ func (b *Broker) permitted(p *Peer, r *request) bool {
 			jsonrpc.Scan(r.body[0], &r.env)
 			r.read()
 		}
-		if r.env.Kind != jsonrpc.Request && r.env.Kind != jsonrpc.Notification {
+		if r.env.Kind != jsonrpc.Request && r.env.Kind != jsonrpc.Notification || r.env.Ambiguous {
 			return false
 		}
 		method = r.env.Method

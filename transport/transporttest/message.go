@@ -198,3 +198,33 @@ func testNoReuse(b *bed) {
 		require.Equal(b.t, sums[i], sum(m), "message %d was changed by being sent", i)
 	}
 }
+
+// A link that says that it copies keeps nothing of what Send was given.
+func testCopied(b *bed) {
+	_, c, r := b.connect()
+	for _, end := range []struct {
+		transport.Link
+		take func(int) []transport.Message
+	}{{c.Conn, r.take}, {r.Peer, c.take}} {
+		copier, ok := end.Link.(transport.Copier)
+		if !ok || copier.CopiesBelow() == 0 {
+			continue
+		}
+		small, large := make([]byte, copier.CopiesBelow()-1), bytes.Repeat([]byte("x"), copier.CopiesBelow())
+		m := transport.Message{[]byte("a"), small, large}
+		for i := range byte(3) {
+			m[0][0], m[2] = i, large
+			for j := range small {
+				small[j] = i
+			}
+			require.NoError(b.t, end.Send(m))
+			clear(m[1:])
+			m[1] = small
+		}
+		clear(small)
+		end.Flush()
+		for i, got := range end.take(3) {
+			require.Equal(b.t, transport.Message{{byte(i)}, bytes.Repeat([]byte{byte(i)}, len(small)), large}, got)
+		}
+	}
+}

@@ -64,6 +64,7 @@ var cases = []struct {
 	{"Message/NothingBeforeFlush", testNothingBeforeFlush},
 	{"Message/OneToMany", testOneToMany},
 	{"Message/NoReuse", testNoReuse},
+	{"Message/Copied", testCopied},
 
 	{"Serve/SentBefore", testSentBeforeServe},
 	{"Serve/ClosedBefore", testClosedBeforeServe},

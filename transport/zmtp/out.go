@@ -21,7 +21,11 @@ type out struct {
 	scratch []byte
 	packed  int // how much of scratch is in parts
 	parts   []part
+	large   int      // bytes of frames in parts
 	vector  [][]byte // of what is left to be written
+
+	messages int // in it
+	cost     int // of these
 }
 
 // part is a piece of what is written: a range of scratch, or a frame.
@@ -34,7 +38,8 @@ type part struct {
 func (o *out) reset() {
 	clear(o.parts)
 	clear(o.vector[:cap(o.vector)])
-	o.scratch, o.packed, o.parts, o.vector = o.scratch[:0], 0, o.parts[:0], o.vector[:0]
+	o.scratch, o.packed, o.parts, o.large, o.vector = o.scratch[:0], 0, o.parts[:0], 0, o.vector[:0]
+	o.messages, o.cost = 0, 0
 }
 
 // message adds the frames of m.
@@ -64,7 +69,11 @@ func (o *out) command(body []byte) {
 func (o *out) refer(frame []byte) {
 	o.pack()
 	o.parts = append(o.parts, part{frame: frame})
+	o.large += len(frame)
 }
+
+// size is how many bytes are in o.
+func (o *out) size() int { return len(o.scratch) + o.large }
 
 // pack makes a part of what scratch has beyond the last one.
 func (o *out) pack() {

@@ -16,6 +16,21 @@ import (
 // frame, a command's too, goes in a frame of its own.
 type secrecy struct{ session *curvezmq.Session }
 
+// encrypt adds commands and messages, encrypted.
+func (s *secrecy) encrypt(o *out, commands [][]byte, batch []transport.Message) error {
+	for _, c := range commands {
+		if err := s.frame(o, curvezmq.Command, c); err != nil {
+			return err
+		}
+	}
+	for _, m := range batch {
+		if err := s.message(o, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // message adds the frames of m, encrypted.
 func (s *secrecy) message(o *out, m transport.Message) error {
 	last := len(m) - 1
@@ -36,9 +51,6 @@ func (s *secrecy) frame(o *out, flags byte, frame []byte) (err error) {
 	o.scratch, err = s.session.Seal(o.scratch, flags, frame)
 	return err
 }
-
-// command adds a command, encrypted.
-func (s *secrecy) command(o *out, body []byte) error { return s.frame(o, curvezmq.Command, body) }
 
 // overhead is how much longer a frame is that is encrypted.
 func (s *secrecy) overhead() int {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mdpmesh/mesh"
+	"github.com/mdpmesh/mesh/transport"
+)
+
+// Addresses that say where to look for brokers.
+const (
+	schemeDNS = "dns://" // host:port: every address of the host
+	schemeSRV = "srv://" // name: every target of the SRV record
+)
+
+// patience is how long one way to find brokers may take where there are others, and
+// name servers in any case.
+const patience = 3 * time.Second
+
+// search is how brokers are looked for: in several ways at once.
+type search []way
+
+// way is one of them.
+type way struct {
+	mesh.Discovery
+	sought string // what is looked for, for people
+	waits  bool   // what isn't there may still come: nobody asks a name server for that
+}
+
+// searchFor returns how the brokers of the addresses are found, and with --discover
+// those that announce themselves.
+func (a *asking) searchFor(addrs []string, serverKey string) (search, error) {
+	var all search
+	for _, addr := range addrs {
+		d, err := discoveryOf(addr, serverKey)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, way{d, addr, false})
+	}
+	if !a.discover {
+		return all, nil
+	}
+	cfg, err := a.beacons.config(a.getenv, serverKey)
+	if err != nil {
+		return nil, err
+	}
+	b, err := mesh.NewBeacons(cfg)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return append(all, way{b, fmt.Sprintf("beacons of %q at UDP port %d", cfg.Cluster, cfg.Port), true}), nil
+}
+
+// discoveryOf returns where the brokers of one address are.
+func discoveryOf(addr, serverKey string) (mesh.Discovery, error) {
+	cfg := mesh.DNSConfig{ServerKey: serverKey}
+	var ok bool
+	if cfg.Name, ok = strings.CutPrefix(addr, schemeDNS); !ok {
+		if cfg.Name, cfg.SRV = strings.CutPrefix(addr, schemeSRV); !cfg.SRV {
+			return mesh.Static(transport.Endpoint{Addr: addr, ServerKey: serverKey}), nil
+		}
+	}
+	d, err := mesh.NewDNS(cfg)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--broker %s: %w", addr, err)}
+	}
+	return d, nil
+}
+
+// find returns the brokers that are found at first, in the order of the ways.
+func (s search) find(ctx context.Context) ([]transport.Endpoint, error) {
+	found := make([][]transport.Endpoint, len(s))
+	errs := make([]error, len(s))
+	var g sync.WaitGroup
+	for i, w := range s {
+		g.Go(func() {
+			ctx := ctx
+			if !w.waits || len(s) > 1 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, patience)
+				defer cancel()
+			}
+			found[i], errs[i] = w.first(ctx)
+		})
+	}
+	g.Wait()
+	var all []transport.Endpoint
+	for _, b := range slices.Concat(found...) {
+		if !slices.Contains(all, b) {
+			all = append(all, b)
+		}
+	}
+	if len(all) > 0 {
+		return all, nil
+	}
+	return nil, s.failed(ctx, errs)
+}
+
+// first returns the first brokers that are found, none where there are none.
+func (w *way) first(ctx context.Context) (brokers []transport.Endpoint, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answered := false
+	err = w.Watch(ctx, func(found []transport.Endpoint) {
+		if answered || len(found) == 0 && w.waits {
+			return
+		}
+		answered, brokers = true, slices.Clone(found)
+		cancel()
+	})
+	if answered || errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	return brokers, err
+}
+
+// failed says why nobody was found.
+func (s search) failed(ctx context.Context, errs []error) error {
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
+		return err
+	}
+	sought := make([]string, len(s))
+	hint := ""
+	for i, w := range s {
+		sought[i] = w.sought
+		if w.waits {
+			hint = "; mesh doctor says more"
+		}
+	}
+	text := "no broker was found; looked for " + strings.Join(sought, ", ") + hint
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return errors.New(text)
+}
