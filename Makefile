@@ -50,13 +50,6 @@ test: libzmq vet lint race-detector
 test-race-count: race-detector
 	$(GO) test $(RACE) -shuffle=on -count=3 ./...
 
-# Many more seeds of the simulation than the ordinary suite has time for.
-SEEDS ?= 10000
-
-.PHONY: test-sim
-test-sim:
-	$(GO) test ./internal/sim -run='^TestSim$$' -seeds=$(SEEDS) -timeout=60m
-
 # Brokers, workers and clients on a network of namespaces, which break. It needs root,
 # and ip and tc (Debian: iproute2), and fails without. REST is how long the crowd of
 # 2,000 is watched; what is stated in the docs is of 10m. No race detector: it would
@@ -65,6 +58,13 @@ REST ?= 1m
 .PHONY: test-netns
 test-netns:
 	MESH_REQUIRE=netns $(GO) test -count=1 -timeout=40m -v ./internal/netns -rest=$(REST)
+
+# Many more seeds of the simulation than the ordinary suite has time for.
+SEEDS ?= 10000
+
+.PHONY: test-sim
+test-sim:
+	$(GO) test ./internal/sim -run='^TestSim$$' -seeds=$(SEEDS) -timeout=60m
 
 # The benchmarks are a module of their own.
 .PHONY: test-bench

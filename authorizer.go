@@ -13,7 +13,7 @@ const (
 	RightRegister = Right(majordomo.MayRegister) // offer a service
 	RightCall     = Right(majordomo.MayCall)     // call a service or a method of it
 	RightSee      = Right(majordomo.MaySee)      // ask for services, their contracts and the broker's state
-	RightOperate  = Right(majordomo.MayOperate)  // pause and resume services, drain and disconnect workers, release and drop requests
+	RightOperate  = Right(majordomo.MayOperate)  // pause and resume services, drain and disconnect workers, cancel, release and drop requests
 )
 
 // String returns the right's name, such as "call".
@@ -47,9 +47,11 @@ type Authorizer interface {
 	// Allow says whether a peer has a right. It goes by who.Name, which is empty
 	// where the peer isn't authenticated, and by who.Local; who.Addr is for logs.
 	//
-	// service is the service that the peer registers or calls, and empty for the
-	// other rights. method is what it calls, in full ("tea.brew"), where
-	// ByMethod said yes for the service, and empty otherwise.
+	// service is the service that the peer registers or calls, whose contract it
+	// asks for, or that it pauses or resumes; for whatever else takes [RightSee]
+	// or [RightOperate] it is empty, and the right then is one over all services.
+	// method is what the peer calls, in full ("tea.brew"), where ByMethod said
+	// yes for the service, and empty otherwise.
 	Allow(who transport.Identity, right Right, service, method []byte) bool
 	// ByMethod says whether [RightCall] goes by method at a service, for any
 	// peer. If so, the broker refuses every call whose method it can't read
@@ -71,12 +73,6 @@ func gateOf(a Authorizer) majordomo.Authorizer {
 }
 
 func (g gate) Allow(id majordomo.Identity, right majordomo.Right, service, method []byte) bool {
-	if right == majordomo.MaySee || right == majordomo.MayOperate {
-		// The core has what the asker put into the member "service", which not
-		// all of these requests go by: mmi.status shows all services, whatever
-		// that says.
-		service = nil
-	}
 	return g.rules.Allow(transport.Identity(id), Right(right), service, method)
 }
 

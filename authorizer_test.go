@@ -50,10 +50,10 @@ func (a *authRules) Allow(who transport.Identity, right mesh.Right, service, met
 	defer a.mu.Unlock()
 	rule := who.Name + " " + right.String()
 	a.asked = append(a.asked, rule+" "+string(service)+" "+string(method))
-	if right == mesh.RightSee || right == mesh.RightOperate {
+	if len(service) == 0 {
 		return a.rules[rule]
 	}
-	return a.rules[rule+" "+string(service)] || bytes.HasPrefix(method, append(service, '.')) && a.rules[rule+" "+string(method)]
+	return a.rules[rule] || a.rules[rule+" "+string(service)] || bytes.HasPrefix(method, append(service, '.')) && a.rules[rule+" "+string(method)]
 }
 
 func (a *authRules) ByMethod(service []byte) bool {
@@ -325,18 +325,19 @@ func TestAuthorizerSmuggling(t *testing.T) {
 
 func TestAuthorizerSee(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	hubRun(t, "by right", func(t *testing.T) {
 		rules := newAuthRules("kitchen register tea", "boss see")
 		h := authStart(t, rules, "tea")
 		boss, web := h.peerOver(h.net.As("boss")), h.peerOver(h.net.As("web"))
 		rules.log()
-		for _, ask := range []struct{ name, params string }{
-			{"mmi.services", `{}`}, {"mmi.services", `{"service":"tea"}`}, {"mmi.status", `{}`}, {"mmi.status", `{"service":"tea"}`},
+		for _, ask := range []struct{ name, params, service string }{
+			{"mmi.services", `{}`, ""}, {"mmi.services", `{"service":"tea"}`, "tea"}, {"mmi.status", `{}`, ""},
+			{"mmi.status", `{"service":"tea"}`, ""}, // it shows all, whatever the asker calls a service
 		} {
 			body := `{"jsonrpc":"2.0","id":1,"method":"` + ask.name + `","params":` + ask.params + `}`
 			web.asks(ask.name, body)
 			require.Equal(t, mesh.CodeNotPermitted, web.refused(), ask)
-			require.Equal(t, []string{"web see  "}, rules.log(), "what the asker calls a service counts for nothing")
+			require.Equal(t, []string{"web see " + ask.service + " "}, rules.log())
 			boss.asks(ask.name, body)
 			require.Contains(t, string(boss.final()), `"result"`, ask)
 			rules.log()
@@ -350,13 +351,24 @@ func TestAuthorizerSee(t *testing.T) {
 		}
 		require.Empty(t, rules.log())
 	})
+	hubRun(t, "by service", func(t *testing.T) {
+		h := authStart(t, newAuthRules("kitchen register tea", "kitchen register till", "web see tea"), "tea", "till")
+		web := h.clientAs("web")
+		_, err := web.Describe(t.Context(), "tea")
+		require.NoError(t, err)
+		_, err = web.Describe(t.Context(), "till")
+		require.ErrorIs(t, err, mesh.ErrNotPermitted)
+		_, err = web.Services(t.Context())
+		require.ErrorIs(t, err, mesh.ErrNotPermitted, "that shows all")
+	})
 }
 
 func TestAuthorizerOperate(t *testing.T) {
 	t.Parallel()
-	requests := []struct{ name, params string }{
-		{"mmi.pause", `{"service":"tea"}`}, {"mmi.resume", `{"service":"tea"}`}, {"mmi.drain", `{"worker":"k","service":"tea"}`},
-		{"mmi.disconnect", `{"worker":"k"}`}, {"mmi.release", `{"request":1}`}, {"mmi.drop", `{"request":1,"service":"tea"}`},
+	requests := []struct{ name, params, service string }{
+		{"mmi.pause", `{"service":"tea"}`, "tea"}, {"mmi.resume", `{"service":"tea"}`, "tea"}, {"mmi.drain", `{"worker":"k","service":"tea"}`, ""},
+		{"mmi.disconnect", `{"worker":"k"}`, ""}, {"mmi.release", `{"request":1}`, ""}, {"mmi.drop", `{"request":1,"service":"tea"}`, ""},
+		{"mmi.cancel", `{"request":1,"service":"tea"}`, ""},
 	}
 	hubRun(t, "by right", func(t *testing.T) {
 		rules := newAuthRules("kitchen register tea", "boss operate", "web see", "web call tea")
@@ -371,9 +383,17 @@ func TestAuthorizerOperate(t *testing.T) {
 			rules.log()
 			boss.asks(ask.name, body)
 			require.NotContains(t, string(boss.final()), "not permitted", ask)
-			require.Equal(t, []string{"boss operate  "}, rules.log())
+			require.Equal(t, []string{"boss operate " + ask.service + " "}, rules.log())
 			require.Equal(t, ask.name == "mmi.pause", h.snapshot().Services[0].Paused)
 		}
+	})
+	hubRun(t, "by service", func(t *testing.T) {
+		h := authStart(t, newAuthRules("kitchen register tea", "kitchen register till", "web operate tea"), "tea", "till")
+		web := h.clientAs("web")
+		require.NoError(t, web.Pause(t.Context(), "tea"))
+		require.NoError(t, web.Resume(t.Context(), "tea"))
+		require.ErrorIs(t, web.Pause(t.Context(), "till"), mesh.ErrNotPermitted)
+		require.ErrorIs(t, web.DrainWorker(t.Context(), "k"), mesh.ErrNotPermitted, "it may have other services")
 	})
 	hubRun(t, "without an Authorizer", func(t *testing.T) {
 		h := hubStart(t, mesh.BrokerConfig{})

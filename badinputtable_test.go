@@ -44,8 +44,8 @@ func TestBadInputTable(t *testing.T) {
 }
 
 // badInputTests returns the tests of the whole module, by the names that go test
-// takes, and the cases of badinput_test.go. A test is taken to have a case of each string
-// in its file.
+// takes, and the cases of badinput_test.go. Of the cases of other tests it knows those
+// of badinput_test.go and of the suite that every transport passes.
 func badInputTests(t *testing.T) (known map[string]bool, here []string) {
 	t.Helper()
 	known = make(map[string]bool)
@@ -60,39 +60,55 @@ func badInputTests(t *testing.T) (known map[string]bool, here []string) {
 		if err != nil {
 			return err
 		}
-		var tests []string
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") {
 				continue
 			}
-			tests = append(tests, f.Name.Name)
 			known[f.Name.Name] = true
 			ast.Inspect(f, func(n ast.Node) bool {
 				if name := badInputCaseName(n); name != "" && path == badInputCases {
 					here = append(here, f.Name.Name+"/"+name)
+					known[f.Name.Name+"/"+name] = true
 				}
 				return true
 			})
 		}
 		if strings.HasPrefix(path, "transport/transporttest/") {
-			tests = append(tests, "TestConformance") // of every transport
+			for _, name := range conformanceCases(file) {
+				known["TestConformance/"+name] = true
+			}
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			lit, ok := n.(*ast.BasicLit)
-			if !ok || lit.Kind != token.STRING {
-				return true
-			}
-			text, err := strconv.Unquote(lit.Value)
-			for _, test := range tests {
-				known[test+"/"+strings.ReplaceAll(text, " ", "_")] = err == nil
-			}
-			return true
-		})
 		return nil
 	})
 	require.NoError(t, err)
 	return known, here
+}
+
+// conformanceCases returns the names in the list "cases" of the file, whose elements
+// are a name and a function.
+func conformanceCases(file *ast.File) (names []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || spec.Names[0].Name != "cases" || len(spec.Values) != 1 {
+			return true
+		}
+		list, ok := spec.Values[0].(*ast.CompositeLit)
+		if !ok {
+			return true
+		}
+		for _, e := range list.Elts {
+			c, ok := e.(*ast.CompositeLit)
+			if !ok || len(c.Elts) == 0 {
+				continue
+			}
+			if name := literal(c.Elts[0]); name != "" {
+				names = append(names, name)
+			}
+		}
+		return false
+	})
+	return names
 }
 
 // badInputCaseName returns the name of a case that n makes, or "".
@@ -112,13 +128,18 @@ func badInputCaseName(n ast.Node) string {
 	default:
 		return ""
 	}
-	lit, ok := value.(*ast.BasicLit)
-	if !ok {
+	return strings.ReplaceAll(literal(value), " ", "_")
+}
+
+// literal returns the text of a string literal, or "".
+func literal(e ast.Expr) string {
+	lit, ok := e.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
 		return ""
 	}
-	name, err := strconv.Unquote(lit.Value)
+	text, err := strconv.Unquote(lit.Value)
 	if err != nil {
 		return ""
 	}
-	return strings.ReplaceAll(name, " ", "_")
+	return text
 }

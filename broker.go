@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -44,8 +45,8 @@ type BrokerConfig struct {
 	// Authorizer decides what peers may do. If nil, all may register, call and
 	// see, and AllowOperate says who may operate.
 	Authorizer Authorizer
-	// AllowOperate lets peers that aren't authenticated use the management
-	// requests for operators (pause, drain and so on). Peers in the same process
+	// AllowOperate lets peers from elsewhere use the management requests for
+	// operators (pause, drain and so on), whoever they are. Peers in the same process
 	// always may. An Authorizer decides that alone.
 	AllowOperate bool
 	// Announce tells others where the broker is, from Serve on until it drains; see
@@ -85,6 +86,7 @@ type Limits struct {
 	KeyedAge         time.Duration // how long an outcome is kept; 10 min
 	Quarantined      int           // requests set aside; 1,000
 	QuarantinedBytes int64         // bytes set aside; 64 MiB
+	Listed           int           // requests of each state that a snapshot lists; 100
 	ServiceMemory    time.Duration // how long a service without workers is known; 1 h
 }
 
@@ -104,17 +106,19 @@ type ServiceLimits struct {
 	BusyLimit time.Duration
 }
 
-func (c *BrokerConfig) core() majordomo.Config {
+// core returns the config of the state machine of a broker that listens at addrs.
+func (c *BrokerConfig) core(addrs ...string) majordomo.Config {
 	l := &c.Limits
+	host, _ := os.Hostname() // it is for people; a broker without one works as well
 	core := majordomo.Config{
-		ID: c.ID, Incarnation: randomName(), Version: Version,
+		ID: c.ID, Incarnation: randomName(), Version: Version, Host: host, PID: os.Getpid(), Addrs: addrs,
 		HeartbeatInterval: c.Heartbeat.Interval, Liveness: c.Heartbeat.Liveness,
 		BusyLimit: c.BusyLimit, QueueTimeout: c.QueueTimeout, NoWorkerWait: c.NoWorkerWait, ServiceMemory: l.ServiceMemory,
 		MaxServices: l.Services, MaxMessageBytes: l.MessageBytes, MaxQueued: l.Queued, MaxQueuedBytes: l.QueuedBytes,
 		MaxCallerQueued: l.CallerQueued, MaxCallerBytes: l.CallerBytes, MaxCapacity: l.WorkerCapacity, MaxWorkerServices: l.WorkerServices,
 		MaxStrays: l.Strays, MaxPartialBytes: l.PartialBytes,
 		WindowEntries: l.KeyedRequests, WindowBytes: l.KeyedBytes, WindowAge: l.KeyedAge,
-		MaxQuarantined: l.Quarantined, QuarantineBytes: l.QuarantinedBytes,
+		MaxQuarantined: l.Quarantined, QuarantineBytes: l.QuarantinedBytes, MaxListed: l.Listed,
 		Service: c.Service.core(), Services: make(map[string]majordomo.ServiceConfig, len(c.Services)),
 		Operate: c.AllowOperate, Authorizer: gateOf(c.Authorizer), Observe: c.Observe != nil,
 	}
@@ -147,6 +151,7 @@ type Broker struct {
 	cancel  context.CancelFunc
 	hush    context.CancelFunc // ends what Announce tells
 	result  error              // what Serve returned
+	cut     error              // why a Shutdown didn't wait for what was running
 	drained chan struct{}      // closed once every running request has its reply
 	ended   chan struct{}      // closed when Serve has ended
 }
@@ -200,7 +205,11 @@ func (b *Broker) Serve(ctx context.Context, listeners ...transport.Listener) err
 		}
 		return fmt.Errorf("mesh: Broker.Serve: called twice, or after Shutdown: %w", ErrClosed)
 	}
-	cfg := b.cfg.core()
+	addrs := make([]string, len(listeners))
+	for i, l := range listeners {
+		addrs[i] = l.Addr()
+	}
+	cfg := b.cfg.core(addrs...)
 	core, err := majordomo.NewBroker(cfg, time.Now())
 	if err != nil {
 		b.mu.Unlock()
@@ -261,9 +270,9 @@ func (b *Broker) announce(ctx context.Context, incarnation string, listeners []t
 // answered [ErrDraining], so that their callers go elsewhere, running ones get
 // their replies, workers are told to leave, and then the listeners close
 // (docs/protocol.md "Stopping"). If ctx ends before, everything is cut and its
-// error is returned; other calls that wait return then, too. If Serve ended for
-// another reason meanwhile, its error is returned. A broker that was never served, or
-// ended already, is shut down at once.
+// error is returned; other calls that wait return then, too, with an error that
+// wraps it. If Serve ended for another reason meanwhile, its error is returned. A
+// broker that was never served, or ended already, is shut down at once.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	serving, over, cancel, hush := b.serving, b.over, b.cancel, b.hush
@@ -286,13 +295,40 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	var err error
 	select {
 	case <-b.drained:
+		err = b.wasCut()
 	case <-b.ended:
+		err = b.wasCut()
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = b.cutShort(ctx.Err())
 	}
 	cancel()
 	<-b.ended
 	return cmp.Or(err, b.result)
+}
+
+// cutShort notes that a Shutdown ends before what is running has, and why. It returns
+// nil where nothing was running any more.
+func (b *Broker) cutShort(why error) error {
+	select {
+	case <-b.drained:
+		return nil // a result that is ready wins
+	default:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = cmp.Or(b.cut, why)
+	return why
+}
+
+// wasCut returns the error for a Shutdown that waited while another one cut what was
+// running, or nil where none did.
+func (b *Broker) wasCut() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut == nil {
+		return nil
+	}
+	return fmt.Errorf("mesh: Broker.Shutdown: cut by another call: %w", b.cut)
 }
 
 // drainMargin is the part of the time of Shutdown that is left when the broker gives

@@ -36,7 +36,7 @@ func callStart(t *testing.T, cfg mesh.Config, services ...*mesh.Service) *mesh.M
 // callDial returns a client of the broker at [callAddr] that ends with the test.
 func callDial(t *testing.T, cfg mesh.ClientConfig) *mesh.Client {
 	t.Helper()
-	if cfg.Brokers == nil {
+	if cfg.Brokers == nil && cfg.Discovery == nil {
 		cfg.Brokers = []transport.Endpoint{{Addr: callAddr}}
 	}
 	c, err := mesh.NewClient(cfg)
@@ -108,8 +108,9 @@ type callBroker struct {
 	pong  string
 	serve func(r *callRequest)
 
-	mu    sync.Mutex
-	peers []transport.Peer
+	mu       sync.Mutex // guards what follows
+	peers    []transport.Peer
+	presence []string // the params of every mmi.ping
 }
 
 // callRequest is one request at a callBroker.
@@ -123,7 +124,13 @@ type callRequest struct {
 // but mmi.ping, one at a time, and must not block.
 func callPlay(t *testing.T, network *inproc.Network, serve func(r *callRequest)) *callBroker {
 	t.Helper()
-	l, err := network.Listen(t.Context(), callAddr)
+	return callPlayAt(t, network, callAddr, serve)
+}
+
+// callPlayAt is callPlay at another address.
+func callPlayAt(t *testing.T, network *inproc.Network, addr string, serve func(r *callRequest)) *callBroker {
+	t.Helper()
+	l, err := network.Listen(t.Context(), addr)
 	require.NoError(t, err)
 	b := &callBroker{t: t, pong: `{"broker":"b","incarnation":"i","heartbeat_ms":2500,"liveness":3}`, serve: serve}
 	ended := make(chan struct{})
@@ -143,6 +150,12 @@ func (b *callBroker) accept(p transport.Peer) transport.Receiver {
 	defer b.mu.Unlock()
 	b.peers = append(b.peers, p)
 	return &callPeer{broker: b, peer: p}
+}
+
+func (b *callBroker) pinged(params []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.presence = append(b.presence, string(params))
 }
 
 // cut ends every connection.
@@ -171,6 +184,7 @@ func (p *callPeer) Receive(batch []transport.Message) {
 		}
 		jsonrpc.Scan(r.Body[0], &r.Envelope)
 		if string(r.Service) == mdp.MMIPing {
+			p.broker.pinged(r.Params)
 			r.result(p.broker.pong)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,17 +20,26 @@ import (
 	"github.com/mdpmesh/mesh/transport"
 )
 
-// ClientConfig says how a client works. Transport and Brokers are required.
+// ClientConfig says how a client works. Transport is required, and one of Brokers and
+// Discovery.
 type ClientConfig struct {
 	// Transport connects to brokers.
 	Transport transport.Transport
-	// Brokers lists where brokers are. The client uses one of them at a time,
-	// and moves on to the next where one is gone or draining.
+	// Brokers lists where brokers are. The client is connected to all of them, and
+	// gives each call to the one of two that is likely to be through with it first.
 	Brokers []transport.Endpoint
+	// Discovery finds further brokers, and says which are gone; those of Brokers are
+	// always known. The client watches it from its first call until it is closed.
+	Discovery Discovery
+	// MaxBrokers is to how many brokers the client is connected at the same time, of
+	// all that it knows; which ones is random. If zero, 16.
+	MaxBrokers int
 	// Speak says what the brokers speak. If zero, SpeakMesh.
 	Speak Speak
 	// Name is who the client says it is. Handlers see it as a claim.
 	Name string
+	// Instance names this client in what brokers list. If empty, a random name.
+	Instance string
 	// Timeout bounds calls whose context has no deadline and that have no option
 	// [Timeout]. If zero, 30 s; if negative, nothing bounds them.
 	Timeout time.Duration
@@ -37,8 +47,8 @@ type ClientConfig struct {
 	Retry Retry
 	// Heartbeat holds with brokers that don't say what theirs is.
 	Heartbeat Heartbeat
-	// Redial bounds the wait between two attempts to connect, which begins once
-	// every broker was tried. If zero, 100 ms and 30 s.
+	// Redial bounds the wait between two attempts to connect to the same broker. If
+	// zero, 100 ms and 30 s.
 	Redial Backoff
 	// DialTimeout bounds one attempt to connect. If zero, 5 s.
 	DialTimeout time.Duration
@@ -48,8 +58,8 @@ type ClientConfig struct {
 	// MaxPendingBytes is how large their requests may be in all, about. If zero,
 	// 256 MiB.
 	MaxPendingBytes int64
-	// MaxOpaque is how many opaque requests may go on at once, each over a
-	// connection of its own. Further ones wait. If zero, 16.
+	// MaxOpaque is how many opaque requests may go on at once, each over connections
+	// of its own to two brokers. Further ones wait. If zero, 16.
 	MaxOpaque int
 	// Codec writes parameters and reads results. If nil, [JSON].
 	Codec Codec
@@ -63,7 +73,8 @@ type ClientConfig struct {
 
 // Retry says how a client tries calls again. It does so only where that is safe:
 // where no worker was given the request, where the method is idempotent, or, at
-// the same broker, where the call has a key. Waits are random between zero and a
+// the same broker, where the call has a key. Where another broker serves it is asked
+// at once; otherwise waits are random between zero and a
 // ceiling that doubles (full jitter), and no shorter than the broker asked for.
 type Retry struct {
 	// Attempts is how often a call is sent at most. If zero, 4.
@@ -76,18 +87,24 @@ type Retry struct {
 	// Reserve is how many retries can be saved up, and that a client begins
 	// with. If zero, 10.
 	Reserve int
+	// Hedge is after how long without a reply a call of an idempotent method is made
+	// at a second broker as well, see the option [Hedge], which says otherwise for
+	// one call. If zero, never.
+	Hedge time.Duration
 }
 
-// Client calls methods. Many goroutines may share one: their calls go over one
-// connection, and each gets its own reply. It connects when the first call is
-// made; calls wait, within their time, until it has.
+// Client calls methods. Many goroutines may share one: it is connected to all brokers
+// that it knows, once to each, and every call gets its own reply. It connects when
+// the first call is made; calls wait, within their time, until it has.
 type Client struct {
 	cfg    ClientConfig
 	codec  Codec
 	link   *clientLink
+	finder *clientFinder
 	invoke Invoker
 
-	opaque opaqueLinks
+	opaque   opaqueLinks
+	presence []byte // what brokers are told of this client
 
 	calls       sync.Pool // *call
 	invocations sync.Pool // *Invocation
@@ -101,8 +118,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	switch {
 	case cfg.Transport == nil:
 		return nil, errors.New("mesh: ClientConfig.Transport is required")
-	case len(cfg.Brokers) == 0:
-		return nil, errors.New("mesh: ClientConfig.Brokers is required")
+	case len(cfg.Brokers) == 0 && cfg.Discovery == nil:
+		return nil, errors.New("mesh: ClientConfig.Brokers or ClientConfig.Discovery is required")
+	case cfg.Retry.Hedge < 0:
+		return nil, errors.New("mesh: ClientConfig.Retry.Hedge is negative")
 	case cfg.MaxOpaque < 0:
 		return nil, errors.New("mesh: ClientConfig.MaxOpaque is negative")
 	}
@@ -113,7 +132,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 30*time.Second)
 	cfg.DialTimeout = cmp.Or(cfg.DialTimeout, 5*time.Second)
 	cfg.MaxOpaque = cmp.Or(cfg.MaxOpaque, 16)
-	c := &Client{cfg: cfg, codec: cfg.Codec}
+	cfg.Brokers = slices.Clone(cfg.Brokers)
+	cfg.Instance = cmp.Or(cfg.Instance, randomName())
+	c := &Client{cfg: cfg, codec: cfg.Codec, presence: presence(cfg.Instance)}
+	c.finder = newClientFinder(&c.cfg)
 	c.calls.New = newCall
 	c.invocations.New = func() any { return new(Invocation) }
 	c.opaque.turns = make(chan struct{}, cfg.MaxOpaque)
@@ -127,26 +149,49 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
+// presence is what a client tells brokers of itself, as JSON.
+func presence(instance string) []byte {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // it is only shown
+	}
+	said, err := json.Marshal(struct {
+		Instance string `json:"instance"`
+		Host     string `json:"host,omitempty"`
+		PID      int    `json:"pid"`
+		Version  string `json:"version"`
+	}{instance, host, os.Getpid(), Version})
+	if err != nil {
+		return nil // not reached: these are texts and a number
+	}
+	return said
+}
+
+// maxOpaqueBrokers is to how many brokers the connections of one opaque request are:
+// two, to have a choice.
+const maxOpaqueBrokers = 2
+
 func (c *Client) newLink(opaque bool) (*clientLink, error) {
 	cfg := &c.cfg
-	session, err := majordomo.NewClientSession(majordomo.ClientConfig{
-		Brokers: len(cfg.Brokers), Speak: majordomo.Speak(cfg.Speak), Opaque: opaque,
+	session := majordomo.ClientConfig{
+		Brokers: len(cfg.Brokers), MaxBrokers: cfg.MaxBrokers, Speak: majordomo.Speak(cfg.Speak), Opaque: opaque, Presence: c.presence,
 		HeartbeatInterval: cfg.Heartbeat.Interval, Liveness: cfg.Heartbeat.Liveness,
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
 		RetryMin: cfg.Retry.Backoff.Min, RetryMax: cfg.Retry.Backoff.Max, MaxAttempts: cfg.Retry.Attempts,
 		RetryBudget: cfg.Retry.Budget, RetryReserve: cfg.Retry.Reserve,
 		MaxPending: cfg.MaxPending, MaxPendingBytes: cfg.MaxPendingBytes, Random: rand.Uint64,
-	}, time.Now())
-	if err != nil {
-		return nil, fmt.Errorf("mesh: %w", err)
 	}
-	return newClientLink(cfg, session), nil
+	if opaque {
+		session.MaxBrokers = min(cmp.Or(cfg.MaxBrokers, maxOpaqueBrokers), maxOpaqueBrokers)
+	}
+	return newClientLink(cfg, &session, c.finder)
 }
 
 // Close ends the client. Calls that go on, and later ones, fail with [ErrClosed].
 // It returns when nothing of the client is running any more, always nil, and is
 // idempotent.
 func (c *Client) Close() error {
+	c.finder.close()
 	c.link.close()
 	c.opaque.close()
 	return nil
@@ -341,6 +386,7 @@ func (c *Client) send(ctx context.Context, in *Invocation) (json.RawMessage, err
 	now := c.link.clock.now()
 	q.Deadline = c.deadline(ctx, now, spec.options.timeout, spec.options.bounded)
 	q.Notify, q.Idempotent, q.Key, q.NoRetry = in.Notify, spec.options.idempotent, spec.options.key, spec.options.noRetry
+	q.Hedge = c.hedge(in, &spec.options)
 	out := spec.outgoing
 	if len(c.cfg.Interceptors) > 0 {
 		out = outgoingFrom(ctx)
@@ -357,6 +403,17 @@ func (c *Client) send(ctx context.Context, in *Invocation) (json.RawMessage, err
 	c.link.start(now, k)
 	c.link.wait(ctx, k)
 	return c.outcome(ctx, k)
+}
+
+// hedge returns after how long a call is made at a second broker as well; 0: never.
+func (c *Client) hedge(in *Invocation, o *callOptions) time.Duration {
+	switch {
+	case o.hedged:
+		return max(o.hedge, 0)
+	case !o.idempotent || o.key != "" || in.Notify || in.spec.signature.stream:
+		return 0
+	}
+	return c.cfg.Retry.Hedge
 }
 
 // outcome returns the outcome of a call that is done.

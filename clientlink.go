@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,7 @@ func (k *call) end(a *majordomo.ClientAction) {
 type clientLink struct {
 	cfg     *ClientConfig
 	clock   clock
+	finder  *clientFinder // nil: all brokers are known
 	work    combiner[clientWork]
 	scratch sync.Pool    // *clientTurn
 	waiting atomic.Int64 // calls
@@ -90,6 +92,8 @@ type clientLink struct {
 	session *majordomo.ClientSession
 	link    *link
 	event   majordomo.ClientEvent // of what isn't a message
+	begun   bool                  // the session had something to do
+	heard   int                   // serial of what discovery said last
 	closed  bool
 }
 
@@ -101,6 +105,8 @@ type clientWork struct {
 	call     *call
 	messages *clientTurn    // only its events are used
 	dialed   transport.Conn // ClientDialed
+	found    *foundBrokers  // ClientBrokers
+	look     func()         // looks at the session, which does nothing
 	err      error
 }
 
@@ -110,12 +116,24 @@ type clientTurn struct {
 	events []majordomo.ClientEvent
 	again  []majordomo.ClientEvent // what became of messages
 	done   []*call
-	notes  []majordomo.ClientAction
+	notes  []clientNote
 	closed bool
 }
 
-func newClientLink(cfg *ClientConfig, session *majordomo.ClientSession) *clientLink {
-	l := &clientLink{cfg: cfg, session: session, clock: newClock(), over: make(chan struct{})}
+// clientNote is something that the log should hear of.
+type clientNote struct {
+	text   string
+	broker string // address
+	err    error
+}
+
+func newClientLink(cfg *ClientConfig, session *majordomo.ClientConfig, finder *clientFinder) (*clientLink, error) {
+	l := &clientLink{cfg: cfg, finder: finder, clock: newClock(), over: make(chan struct{})}
+	session.Address = func(broker int) string { return l.link.brokers[broker].Addr }
+	var err error
+	if l.session, err = majordomo.NewClientSession(*session, time.Now()); err != nil {
+		return nil, fmt.Errorf("mesh: %w", err)
+	}
 	l.link = newLink(cfg.Transport, cfg.Brokers, cfg.DialTimeout, func() { l.submit(clientWork{kind: majordomo.ClientWake}) })
 	l.scratch.New = func() any { return new(clientTurn) }
 	l.link.on = dialEvents{
@@ -130,11 +148,13 @@ func newClientLink(cfg *ClientConfig, session *majordomo.ClientSession) *clientL
 		},
 		read: l.read,
 	}
-	return l
+	finder.join(l)
+	return l, nil
 }
 
 // start gives a call to the session.
 func (l *clientLink) start(now time.Time, k *call) {
+	l.finder.begin()
 	w := clientWork{kind: majordomo.ClientCall, call: k}
 	others := l.waiting.Add(1) > 1
 	if !l.work.enter(w) {
@@ -185,6 +205,25 @@ func (l *clientLink) read(id uint64, batch []transport.Message) {
 	l.submit(clientWork{kind: majordomo.ClientMessage, messages: b})
 }
 
+// found passes on what discovery said.
+func (l *clientLink) found(news foundBrokers) {
+	l.submit(clientWork{kind: majordomo.ClientBrokers, found: &news, err: news.err})
+}
+
+// snapshot returns the state of the session, which it doesn't have begin.
+func (l *clientLink) snapshot() (core majordomo.ClientSnapshot, addresses []string) {
+	done := make(chan struct{})
+	l.submit(clientWork{look: func() {
+		core = l.session.Snapshot(l.clock.now())
+		for i := range core.Brokers {
+			addresses = append(addresses, l.link.brokers[core.Brokers[i].Broker].Addr)
+		}
+		close(done)
+	}})
+	<-done
+	return core, addresses
+}
+
 func (l *clientLink) submit(w clientWork) { l.submitAt(l.clock.now(), w) }
 
 // submitAt has w done: by the caller, if nobody runs the session.
@@ -227,16 +266,30 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 		l.scratch.Put(b)
 		return
 	}
+	if w.look != nil {
+		w.look()
+		return
+	}
 	ev := &l.event
-	ev.Kind, ev.Conn, ev.N, ev.Err, ev.Call = w.kind, w.conn, w.n, w.err, nil
+	ev.Kind, ev.Conn, ev.N, ev.Err, ev.Call, ev.Brokers = w.kind, w.conn, w.n, w.err, nil, nil
 	if w.call != nil {
 		ev.Call = &w.call.request
 	}
-	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
-		return
+	if w.dialed != nil {
+		if !l.link.dialed(w.conn, w.dialed) {
+			return
+		}
+		ev.Copies = copies(w.dialed)
 	}
-	if w.kind == majordomo.ClientWake {
+	switch w.kind {
+	case majordomo.ClientWake:
 		l.link.woke()
+	case majordomo.ClientBrokers:
+		if w.found.serial <= l.heard {
+			return // something newer overtook it
+		}
+		l.heard = w.found.serial
+		ev.Brokers = l.link.numbers(w.found.brokers)
 	}
 	l.step(now, ev, t)
 	switch w.kind {
@@ -257,13 +310,16 @@ func clientUnsent(a *majordomo.ClientAction, err error) majordomo.ClientEvent {
 		ev.Failure = majordomo.Failure{Code: int(CodeOverloaded), Text: "the connection to the broker is full", Cause: err}
 	case errors.Is(err, transport.ErrTooLarge):
 		ev.Failure = majordomo.Failure{Code: int(CodeTooLarge), Text: "the request is larger than the transport takes", Cause: err}
+	default:
+		ev.Err = err // the connection has ended, and its reader says so
 	}
-	return ev // otherwise the connection has ended, and its reader says so
+	return ev
 }
 
 // step takes one event to the session; what has to wait until the session is left
 // is collected in t.
 func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTurn) {
+	l.begun = true
 	actions := l.session.Step(now, ev)
 	again := len(t.again)
 	for i := range actions {
@@ -291,7 +347,7 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 			k.end(a)
 			t.done = append(t.done, k)
 		case majordomo.ClientNote:
-			t.notes = append(t.notes, *a)
+			t.notes = append(t.notes, clientNote{a.Text, l.link.brokers[a.Broker].Addr, a.Err})
 		}
 	}
 	for len(t.again) > again {
@@ -304,7 +360,7 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 // leave does what has to be done before somebody else may run the session.
 func (l *clientLink) leave(now time.Time, t *clientTurn) {
 	t.outbox.leave()
-	if !l.closed {
+	if l.begun && !l.closed {
 		l.link.rearm(now, l.session.NextWake())
 	}
 }
@@ -327,9 +383,9 @@ func (l *clientLink) finish(t *clientTurn) {
 	l.scratch.Put(t)
 }
 
-func (l *clientLink) note(a *majordomo.ClientAction) {
+func (l *clientLink) note(n *clientNote) {
 	if l.cfg.Logger != nil {
-		l.cfg.Logger.Warn(a.Text, "error", a.Err)
+		l.cfg.Logger.Warn(n.text, "broker", n.broker, "error", n.err)
 	}
 }
 

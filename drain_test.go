@@ -106,12 +106,14 @@ func TestDrainMovesClients(t *testing.T) {
 		close(there.open)
 		h.worker(mesh.WorkerConfig{Capacity: 1}, here.service)
 		h.worker(mesh.WorkerConfig{Brokers: drainBrokers()[1:]}, there.service)
-		c := h.clientOf(mesh.ClientConfig{Brokers: drainBrokers()})
+		find := newSeeker(drainBrokers()[:1]...)
+		c := h.clientOf(mesh.ClientConfig{Discovery: find})
 		running := hubCall(t.Context(), c, "gate.pass", `{"who":"running"}`)
 		<-here.inside
 		queued := hubCall(t.Context(), c, "gate.pass", `{"who":"queued"}`)
 		synctest.Wait()
 		require.Equal(t, 1, h.snapshot().Queued)
+		find.found <- drainBrokers()
 		ended := h.drain(t.Context())
 		require.Equal(t, hubOutcome{result: `"there:queued"`}, <-queued)
 		require.Equal(t, hubOutcome{result: `"there:new"`}, <-hubCall(t.Context(), c, "gate.pass", `{"who":"new"}`))
@@ -122,7 +124,7 @@ func TestDrainMovesClients(t *testing.T) {
 	})
 }
 
-// Workers are told to leave, and move on to the other broker.
+// Workers are told to leave, and serve the other broker on.
 func TestDrainMovesWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,6 +132,8 @@ func TestDrainMovesWorkers(t *testing.T) {
 		b := h.second()
 		joined := b.Subscribe(0)
 		w := h.worker(mesh.WorkerConfig{Instance: "mover", Brokers: drainBrokers()}, hubEcho())
+		require.Equal(t, "mover", (<-joined.Events()).Instance)
+		synctest.Wait()
 		require.Len(t, h.snapshot().Workers, 1)
 		plain := h.peer()
 		plain.works("plain")
@@ -142,7 +146,6 @@ func TestDrainMovesWorkers(t *testing.T) {
 		bye, err := mdp.ParseWorker(plain.next())
 		require.NoError(t, err)
 		require.Equal(t, mdp.Disconnect, bye.Kind)
-		require.Equal(t, "mover", (<-joined.Events()).Instance)
 		c := h.clientOf(mesh.ClientConfig{Brokers: drainBrokers()[1:]})
 		require.NoError(t, callLast(c.CallRaw(t.Context(), "echo.say", nil)))
 		require.NoError(t, w.Shutdown(t.Context()))
@@ -260,8 +263,11 @@ func TestDrainTwice(t *testing.T) {
 		require.Empty(t, first)
 		require.Empty(t, second)
 		require.ErrorIs(t, h.broker.Shutdown(hubWithin(t, time.Second)), context.DeadlineExceeded)
-		require.NoError(t, <-first)
-		require.NoError(t, <-second)
+		for _, other := range []<-chan error{first, second} {
+			err := <-other
+			require.ErrorIs(t, err, context.DeadlineExceeded, "what was running was cut")
+			require.EqualError(t, err, "mesh: Broker.Shutdown: cut by another call: context deadline exceeded")
+		}
 		require.NoError(t, h.broker.Shutdown(hubOver()))
 	})
 }

@@ -111,7 +111,8 @@ func (e *Error) Is(target error) bool {
 func (e *Error) Unwrap() error { return e.cause }
 
 // Sentinels for errors.Is, one for each way in which a request ends without the
-// reply of its handler.
+// reply of its handler, and ErrNotFound for management requests that name a worker
+// or a request that isn't there.
 var (
 	ErrNoMethod       error = &Error{Code: CodeNoMethod}
 	ErrInvalidParams  error = &Error{Code: CodeInvalidParams}
@@ -129,6 +130,7 @@ var (
 	ErrOutcomeUnknown error = &Error{Code: CodeOutcomeUnknown}
 	ErrKeyConflict    error = &Error{Code: CodeKeyConflict}
 	ErrTooLarge       error = &Error{Code: CodeTooLarge}
+	ErrNotFound       error = &Error{Code: CodeNotFound}
 )
 
 // ErrClosed is returned by the methods of a [Client], [Worker], [Broker] or

@@ -287,7 +287,7 @@ func TestCodeString(t *testing.T) {
 		mesh.ErrTimeout: mesh.CodeTimeout, mesh.ErrCancelled: mesh.CodeCancelled, mesh.ErrWorkerLost: mesh.CodeWorkerLost,
 		mesh.ErrBrokerLost: mesh.CodeBrokerLost, mesh.ErrQuarantined: mesh.CodeQuarantined, mesh.ErrDraining: mesh.CodeDraining,
 		mesh.ErrNotPermitted: mesh.CodeNotPermitted, mesh.ErrOutcomeUnknown: mesh.CodeOutcomeUnknown,
-		mesh.ErrKeyConflict: mesh.CodeKeyConflict, mesh.ErrTooLarge: mesh.CodeTooLarge,
+		mesh.ErrKeyConflict: mesh.CodeKeyConflict, mesh.ErrTooLarge: mesh.CodeTooLarge, mesh.ErrNotFound: mesh.CodeNotFound,
 	} {
 		require.ErrorIs(t, &mesh.Error{Code: code}, sentinel)
 		require.EqualError(t, sentinel, "mesh: "+code.String())

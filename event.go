@@ -13,7 +13,7 @@ import (
 type EventKind uint8
 
 // The kinds of events: the life of a request, in the order in which they may
-// come, then workers and services. A request ends with exactly one of
+// come, then workers and services, then operators. A request ends with exactly one of
 // EventReplied, EventFailed, EventTimedOut, EventCancelled and EventQuarantined.
 const (
 	EventReceived        = EventKind(majordomo.Received)        // the broker has the request
@@ -30,6 +30,7 @@ const (
 	EventWorkerLeft      = EventKind(majordomo.WorkerLeft)      // a worker doesn't any more
 	EventServiceAppeared = EventKind(majordomo.ServiceAppeared) // the service has its first worker
 	EventServiceGone     = EventKind(majordomo.ServiceGone)     // the service's last worker left
+	EventOperated        = EventKind(majordomo.Operated)        // an operator asked for something, and had it done or was refused
 )
 
 // String returns the kind's name in lower case, such as "timed out".
@@ -71,7 +72,16 @@ type Event struct {
 	// Attempt is which hand-over of the request this is, from 1; 0 before the
 	// first.
 	Attempt int
-	// Code is the error's code where the request ended with one.
+	// Operation is what an operator asked for (EventOperated): "pause", "resume",
+	// "drain", "disconnect", "cancel", "release" or "drop". Service, Instance or
+	// Request is what it was asked for. The event comes after those of what it
+	// caused.
+	Operation string
+	// By is the authenticated name of the operator, ByAddr where it asked from.
+	// Both are empty where the program itself asked, by a method of [Broker].
+	By, ByAddr string
+	// Code is the error's code where the request ended with one, or where an
+	// operator was refused.
 	Code Code
 	// Reason says why, for people, where that isn't plain from the kind.
 	Reason string
@@ -84,6 +94,7 @@ func newEvent(o *majordomo.Observation) Event {
 		Caller: o.Caller.Name, CallerAddr: o.Caller.Addr, Claimed: o.Envelope.Meta.Caller,
 		Instance: o.Instance, Worker: o.Worker.Name, WorkerAddr: o.Worker.Addr,
 		Attempt: o.Attempt, Code: Code(o.Code), Reason: o.Reason,
+		Operation: o.Operation, By: o.By.Name, ByAddr: o.By.Addr,
 	}
 }
 

@@ -91,7 +91,7 @@ func (h *hub) clientOf(cfg mesh.ClientConfig) *mesh.Client {
 	if cfg.Transport == nil {
 		cfg.Transport = h.net
 	}
-	if cfg.Brokers == nil {
+	if cfg.Brokers == nil && cfg.Discovery == nil {
 		cfg.Brokers = []transport.Endpoint{hubEndpoint()}
 	}
 	cfg.Logger = h.log.logger()

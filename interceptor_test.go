@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh"
-	"github.com/mdpmesh/mesh/meshtest"
+	"github.com/mdpmesh/mesh/transport/inproc"
 )
 
 // interceptNotes are what interceptors wrote down, in order.
@@ -300,13 +300,15 @@ func TestInterceptorSeesRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var client, worker interceptNotes
-		m := meshtest.Config{Brokers: 2, Client: mesh.ClientConfig{Interceptors: []mesh.Interceptor{client.around("call")}}}.New(t)
-		inside := make(chan int, 10)
-		open := make(chan struct{})
-		m.AddWorker(mesh.WorkerConfig{Interceptors: []mesh.Interceptor{worker.around("run")}}, mesh.NewService("tea").HandleRaw("brew",
-			func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
-				r, _ := mesh.RequestFrom(ctx)
-				inside <- r.Attempt
+		network := inproc.New(inproc.Config{})
+		inside, open := make(chan string, 10), make(chan struct{})
+		brokers := make(map[string]*mesh.Mesh)
+		start := func(name string) {
+			brokers[name] = callStart(t, mesh.Config{
+				Transport: network, Listen: []string{"inproc://" + name},
+				Worker: mesh.WorkerConfig{Interceptors: []mesh.Interceptor{worker.around("run")}},
+			}, mesh.NewService("tea").HandleRaw("brew", func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+				inside <- name
 				select {
 				case <-open:
 					return nil, nil
@@ -314,13 +316,20 @@ func TestInterceptorSeesRetries(t *testing.T) {
 					return nil, ctx.Err()
 				}
 			}, mesh.Idempotent()))
-		out := hubCall(t.Context(), m.Client(), "tea.brew", `{}`, mesh.Idempotent())
-		<-inside
-		m.Kill("broker-1")
-		<-inside
-		m.Restart("broker-1")
-		m.Kill("broker-2")
-		<-inside
+		}
+		start("a")
+		start("b")
+		c := callDial(t, mesh.ClientConfig{
+			Transport: network, Brokers: manyEndpoints("a", "b"), Interceptors: []mesh.Interceptor{client.around("call")},
+		})
+		out := hubCall(t.Context(), c, "tea.brew", `{}`, mesh.Idempotent())
+		first := <-inside
+		_ = brokers[first].Broker().Shutdown(hubOver()) // in the middle of it
+		second := <-inside
+		require.NotEqual(t, first, second)
+		start(first)
+		_ = brokers[second].Broker().Shutdown(hubOver())
+		require.Equal(t, first, <-inside)
 		close(open)
 		require.NoError(t, (<-out).err)
 		synctest.Wait()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mdpmesh/mesh/internal/majordomo"
 	"github.com/mdpmesh/mesh/transport"
 )
 
@@ -111,6 +112,13 @@ func (l *link) dialed(id uint64, conn transport.Conn) bool {
 	}
 	c.conn = conn
 	return true
+}
+
+// copies says whether a connection keeps nothing of messages whose memory a session
+// uses again.
+func copies(conn transport.Conn) bool {
+	c, ok := conn.(transport.Copier)
+	return ok && c.CopiesBelow() > majordomo.MaxReused
 }
 
 // send queues a message on a connection, and adds the connection to those that

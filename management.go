@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/mdpmesh/mesh/internal/majordomo"
@@ -46,12 +47,31 @@ var (
 	mmiStatus   = management(mdp.MMIStatus)
 )
 
+// Those of operators. They are sent once: a second one might reach another broker, and
+// what it names may be something else there.
+var (
+	mmiPause      = operation(mdp.MMIPause)
+	mmiResume     = operation(mdp.MMIResume)
+	mmiDrain      = operation(mdp.MMIDrain)
+	mmiDisconnect = operation(mdp.MMIDisconnect)
+	mmiCancel     = operation(mdp.MMICancel)
+	mmiRelease    = operation(mdp.MMIRelease)
+	mmiDrop       = operation(mdp.MMIDrop)
+)
+
 // management returns the signature of a management request. The whole name is the
 // service that is asked (RFC 8); interceptors see it split as methods are. Asking
 // twice does no harm.
 func management(name string) *signature {
 	service, method, _ := strings.Cut(name, ".")
 	return &signature{methodOptions: methodOptions{idempotent: true}, full: name, service: service, name: method, frame: []byte(name)}
+}
+
+// operation is management for what mustn't be asked twice.
+func operation(name string) *signature {
+	s := management(name)
+	s.idempotent = false
+	return s
 }
 
 // Ping asks the broker for a sign of life, connecting to one if need be. It takes no
@@ -102,6 +122,89 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 		return nil, err
 	}
 	return newSnapshot(&core), nil
+}
+
+// The methods for operators ask whichever broker the client is connected to, and
+// change that broker only: where there are several, use a client for each. They take
+// the right to operate ([RightOperate]) and fail with [ErrNotPermitted] without it;
+// they are sent once, so that one that fails with [ErrBrokerLost] may have been carried
+// out. The broker tells each to its observers ([EventOperated]), also those that it
+// refuses.
+
+// Pause stops the hand-over of a service's requests to workers, until [Client.Resume].
+// What comes is queued, what runs goes on. It takes the right to operate, for this
+// service at least, and fails with [ErrNoService] where the broker doesn't know the
+// service. It is for one broker.
+func (c *Client) Pause(ctx context.Context, service string, options ...CallOption) error {
+	return c.operate(ctx, mmiPause, operationParams{Service: service}, nil, options)
+}
+
+// Resume ends a pause of a service. It takes the same right, and fails in the same
+// ways, as [Client.Pause]; resuming what isn't paused does nothing.
+func (c *Client) Resume(ctx context.Context, service string, options ...CallOption) error {
+	return c.operate(ctx, mmiResume, operationParams{Service: service}, nil, options)
+}
+
+// DrainWorker has the broker hand nothing more to the workers that registered as this
+// instance ([WorkerConfig].Instance). What they have goes on, and they stay connected:
+// once [WorkerStatus].Running is 0, the worker may be stopped with nothing lost. It
+// holds for as long as the worker's connection lasts; [Client.DisconnectWorker] ends it
+// sooner, as the worker comes back on a new one. It takes the right to operate, and
+// fails with [ErrNotFound] where no such worker is connected. Workers that speak plain
+// Majordomo have no instance.
+func (c *Client) DrainWorker(ctx context.Context, instance string, options ...CallOption) error {
+	return c.operate(ctx, mmiDrain, operationParams{Worker: instance}, nil, options)
+}
+
+// DisconnectWorker ends the broker's conversation with the workers that registered as
+// this instance, at once: what they have is lost with them, and runs again elsewhere
+// only where it is idempotent. Workers of mesh connect again. It takes the right to
+// operate, and fails with [ErrNotFound] where no such worker is connected.
+func (c *Client) DisconnectWorker(ctx context.Context, instance string, options ...CallOption) error {
+	return c.operate(ctx, mmiDisconnect, operationParams{Worker: instance}, nil, options)
+}
+
+// CancelRequest cancels anybody's request, by its serial number at the broker
+// ([RequestStatus].Request, [Event].Request), whether it is queued or runs. Its caller
+// gets [ErrCancelled], and the context of its handler is cancelled. It takes the right
+// to operate, and fails with [ErrNotFound] where the request has its outcome already.
+// Serial numbers are of one broker, and begin anew when it is started again.
+func (c *Client) CancelRequest(ctx context.Context, request uint64, options ...CallOption) error {
+	return c.operate(ctx, mmiCancel, operationParams{Request: request}, nil, options)
+}
+
+// Release runs a request from quarantine once more, with nobody who waits for its
+// outcome, and returns the serial number of the new run. It takes the right to operate.
+// It fails with [ErrNotFound] where the request isn't in quarantine, and where it can't
+// run now (no worker, queue full, broker draining) with the error that a caller would
+// get; it stays there then.
+func (c *Client) Release(ctx context.Context, request uint64, options ...CallOption) (uint64, error) {
+	var released struct {
+		Request uint64 `json:"request"`
+	}
+	err := c.operate(ctx, mmiRelease, operationParams{Request: request}, &released, options)
+	return released.Request, err
+}
+
+// Drop removes a request from quarantine for good. It takes the right to operate, and
+// fails with [ErrNotFound] where the request isn't there.
+func (c *Client) Drop(ctx context.Context, request uint64, options ...CallOption) error {
+	return c.operate(ctx, mmiDrop, operationParams{Request: request}, nil, options)
+}
+
+// operationParams are the params of what operators ask for.
+type operationParams struct {
+	Service string `json:"service,omitempty"`
+	Worker  string `json:"worker,omitempty"`
+	Request uint64 `json:"request,omitempty"`
+}
+
+// operate makes a management request of an operator; result may be nil.
+func (c *Client) operate(ctx context.Context, s *signature, params operationParams, result any, options []CallOption) error {
+	if result == nil {
+		result = new(struct{})
+	}
+	return c.manage(ctx, s, params, result, append(slices.Clip(options), NoRetry()))
 }
 
 // manage makes a management request. What brokers say is JSON whatever the codec of

@@ -367,8 +367,8 @@ func (p *Pending[Res]) Wait() (Res, error) {
 	return p.result, p.err
 }
 
-// CallOption sets something of one call: [Key], [Timeout], [NoRetry], [Window] and
-// [Idempotent] return one.
+// CallOption sets something of one call: [Key], [Timeout], [NoRetry], [Hedge],
+// [Window] and [Idempotent] return one.
 type CallOption interface{ applyCall(*callOptions) }
 
 type callOptions struct {
@@ -376,6 +376,8 @@ type callOptions struct {
 	timeout    time.Duration
 	bounded    bool // by timeout
 	noRetry    bool
+	hedge      time.Duration
+	hedged     bool // by that
 	idempotent bool
 	notify     bool
 	window     int
@@ -401,6 +403,17 @@ func Timeout(d time.Duration) CallOption {
 
 // NoRetry makes the client send the call once.
 func NoRetry() CallOption { return callOption(func(o *callOptions) { o.noRetry = true }) }
+
+// Hedge makes the call at a second broker as well if no reply has come after that
+// time. The first outcome is the call's, and the other request is cancelled. It is
+// for idempotent methods, counts as a retry, and is left out where no second broker
+// serves or the budget for retries is used up. A call that isn't idempotent, has a
+// key, streams or is a notification fails at once with this option, with
+// [CodeInvalidRequest]. Hedge(0) is never; the default is [Retry.Hedge], which other
+// calls take no notice of.
+func Hedge(after time.Duration) CallOption {
+	return callOption(func(o *callOptions) { o.hedge, o.hedged = after, true })
+}
 
 // Window sets how many values of a stream may be on their way unread. The default
 // is 32. Values below 1 stand for the default.

@@ -23,7 +23,11 @@ func TestSnapshotOfAnIdleBroker(t *testing.T) {
 		s := h.snapshot()
 		require.Len(t, s.Incarnation, 16)
 		s.Incarnation = ""
-		require.Equal(t, &mesh.Snapshot{Broker: "hub", Version: mesh.Version, Uptime: time.Minute}, s)
+		host, err := os.Hostname()
+		require.NoError(t, err)
+		require.Equal(t, &mesh.Snapshot{
+			Broker: "hub", Version: mesh.Version, Host: host, PID: os.Getpid(), Addrs: []string{hubAddr}, Uptime: time.Minute,
+		}, s)
 	})
 }
 

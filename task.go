@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ type task struct {
 	credit credit
 	in     Invocation
 	reply  [1][]byte // the final reply's body, so that it needs no allocation
+	buffer []byte    // its frame, where the connection keeps nothing of it
 }
 
 // begin makes the task of a job that is to be run. The caller holds the link's
@@ -86,7 +88,12 @@ func (t *task) serve() [][]byte {
 	if env.Kind == jsonrpc.Notification {
 		return emptyBody
 	}
-	t.reply[0] = resultFrame(env.ID, result)
+	if t.job.Copies && len(env.ID)+len(result)+resultOverhead <= majordomo.MaxReused {
+		t.buffer = appendResult(t.buffer[:0], env.ID, result)
+		t.reply[0] = t.buffer
+	} else {
+		t.reply[0] = resultFrame(env.ID, result)
+	}
 	return t.reply[:]
 }
 
@@ -167,15 +174,6 @@ const defaultMaxMessage = 16 << 20
 // replyOverhead is what a reply has beside its result: header, address, envelope.
 const replyOverhead = 1024
 
-// limit takes what the broker says of the size of messages; nil where it is plain.
-func (w *Worker) limit(answer *majordomo.Registered) {
-	limit := int64(defaultMaxMessage)
-	if answer != nil && answer.MaxMessage > 0 {
-		limit = int64(answer.MaxMessage)
-	}
-	w.maxReply.Store(limit)
-}
-
 // fits refuses a result that the broker would not relay, or that would make the
 // whole reply something that no caller can read.
 func (t *task) fits(result json.RawMessage) error {
@@ -184,7 +182,7 @@ func (t *task) fits(result json.RawMessage) error {
 			return &Error{Code: CodeInternal, Message: "the result is no JSON: " + err.Error(), cause: err}
 		}
 	}
-	if limit := t.worker.maxReply.Load(); int64(len(result)) > limit-replyOverhead {
+	if limit := cmp.Or(t.job.MaxMessage, defaultMaxMessage); len(result) > limit-replyOverhead {
 		return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the result has %d bytes, more than the broker takes as one message (%d)", len(result), limit)}
 	}
 	return nil
@@ -240,10 +238,17 @@ func (t *task) runOpaque() [][]byte {
 }
 
 func resultFrame(id []byte, result json.RawMessage) []byte {
+	return appendResult(make([]byte, 0, len(id)+len(result)+resultOverhead), id, result)
+}
+
+// resultOverhead is more than an envelope has beside id and result.
+const resultOverhead = 40
+
+func appendResult(frame, id []byte, result json.RawMessage) []byte {
 	if result == nil {
 		result = nullJSON
 	}
-	return jsonrpc.AppendResult(make([]byte, 0, len(id)+len(result)+40), id, result)
+	return jsonrpc.AppendResult(frame, id, result)
 }
 
 // failure returns the reply for an error.

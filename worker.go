@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/majordomo"
@@ -37,25 +36,35 @@ const (
 // String returns "mesh", "MDP/0.2" or "MDP/0.1".
 func (s Speak) String() string { return majordomo.Speak(s).String() }
 
-// WorkerConfig says how a worker works. Transport and Brokers are required.
+// WorkerConfig says how a worker works. Transport is required, and Brokers or
+// Discovery.
 type WorkerConfig struct {
 	// Transport connects to brokers.
 	Transport transport.Transport
-	// Brokers lists where brokers are. The worker serves one of them at a time,
-	// and moves on to the next where one is gone.
+	// Brokers lists where brokers are. The worker serves all of them at the same time,
+	// and comes back to one that was gone.
 	Brokers []transport.Endpoint
+	// Discovery finds brokers, which are served beside those of Brokers. One that it
+	// takes back is served on as long as the connection lasts. It may be nil.
+	Discovery Discovery
 	// Speak says what the brokers speak. If zero, SpeakMesh.
 	Speak Speak
 	// Instance names this worker to brokers and in listings. If empty, a random
 	// name.
 	Instance string
-	// Capacity is how many requests the worker runs at once, of all its services
-	// together. If zero, 16 for each processor that Go uses (GOMAXPROCS).
+	// Capacity is how many requests the worker runs at once, of all its services and
+	// all brokers together. If zero, 16 for each processor that Go uses (GOMAXPROCS).
+	// Each broker gets a share of it; what it leaves unused moves to those that need
+	// more.
 	Capacity int
+	// Shift bounds how soon after one another the share of one broker is changed: by
+	// Min, and up to Max where it goes up and down. Min is also how long use is
+	// watched before a change. If zero, 50 ms and 1 s.
+	Shift Backoff
 	// Heartbeat holds with brokers that don't say what theirs is.
 	Heartbeat Heartbeat
-	// Redial bounds the wait between two attempts to connect, which begins once
-	// every broker was tried. If zero, 100 ms and 30 s.
+	// Redial bounds the wait between two attempts to connect to a broker. If zero,
+	// 100 ms and 30 s.
 	Redial Backoff
 	// DialTimeout bounds one attempt to connect. If zero, 5 s.
 	DialTimeout time.Duration
@@ -79,8 +88,8 @@ type Backoff struct {
 	Max time.Duration // ceiling of the longest
 }
 
-// Worker serves services: it connects to a broker, registers what it offers, and
-// runs handlers, up to its capacity at once, each in a goroutine of a pool.
+// Worker serves services: it connects to every broker that it knows, registers what it
+// offers, and runs handlers, up to its capacity at once, each in a goroutine of a pool.
 //
 // A worker is made, run once with [Worker.Run], and ended with [Worker.Shutdown]
 // or by the context of Run.
@@ -93,9 +102,8 @@ type Worker struct {
 	// ownCodec reports that the codec is the application's.
 	ownCodec bool
 
-	link     *workerLink
-	pool     pool
-	maxReply atomic.Int64 // bytes that the broker takes as one message
+	link *workerLink
+	pool pool
 
 	readyOnce sync.Once
 	ready     chan struct{} // closed when the first broker took the registration
@@ -104,7 +112,7 @@ type Worker struct {
 	refusedOnce sync.Once
 
 	mu      sync.Mutex // guards what follows
-	trouble error      // the last that kept the worker from its broker
+	trouble error      // the last that kept the worker from a broker
 	started bool
 	ended   chan struct{} // closed when Run has ended
 }
@@ -122,8 +130,8 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	switch {
 	case cfg.Transport == nil:
 		return nil, errors.New("mesh: WorkerConfig.Transport is required")
-	case len(cfg.Brokers) == 0:
-		return nil, errors.New("mesh: WorkerConfig.Brokers is required")
+	case len(cfg.Brokers) == 0 && cfg.Discovery == nil:
+		return nil, errors.New("mesh: WorkerConfig.Brokers is required, or Discovery")
 	case len(services) == 0:
 		return nil, errors.New("mesh: NewWorker: no services")
 	case cfg.Capacity < 0:
@@ -133,7 +141,7 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	if cfg.Heartbeat, err = cfg.Heartbeat.withDefaults("WorkerConfig.Heartbeat"); err != nil {
 		return nil, err
 	}
-	cfg.Brokers = slices.Clone(cfg.Brokers)
+	cfg.Brokers = distinct(cfg.Brokers)
 	cfg.Instance = cmp.Or(cfg.Instance, randomName())
 	cfg.Capacity = cmp.Or(cfg.Capacity, 16*runtime.GOMAXPROCS(0))
 	cfg.DialTimeout = cmp.Or(cfg.DialTimeout, 5*time.Second)
@@ -162,14 +170,25 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	session, err := majordomo.NewWorkerSession(majordomo.WorkerConfig{
 		Brokers: len(cfg.Brokers), Speak: majordomo.Speak(cfg.Speak), Registration: reg,
 		HeartbeatInterval: cfg.Heartbeat.Interval, Liveness: cfg.Heartbeat.Liveness,
-		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max, Random: rand.Uint64,
+		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
+		ShiftMin: cfg.Shift.Min, ShiftMax: cfg.Shift.Max, Random: rand.Uint64,
 	}, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("mesh: %w", err)
 	}
-	w.maxReply.Store(defaultMaxMessage)
 	w.link = newWorkerLink(w, session)
 	return w, nil
+}
+
+// distinct returns endpoints, each once.
+func distinct(endpoints []transport.Endpoint) []transport.Endpoint {
+	var once []transport.Endpoint
+	for _, e := range endpoints {
+		if !slices.Contains(once, e) {
+			once = append(once, e)
+		}
+	}
+	return once
 }
 
 // add makes the methods of a service w's.
@@ -197,7 +216,7 @@ func (w *Worker) add(at int, s *Service) error {
 	return nil
 }
 
-// Run connects to a broker and serves until ctx ends, or until [Worker.Shutdown]
+// Run connects to the brokers and serves until ctx ends, or until [Worker.Shutdown]
 // has let what is running finish. When ctx ends the contexts of running handlers
 // are cancelled. Run returns when the last handler has: ctx's error, or nil after
 // Shutdown. It may be called once; a second call, or one after Shutdown, returns
@@ -215,6 +234,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer close(w.ended)
 
 	w.link.submit(workerWork{kind: majordomo.WorkerStart})
+	defer w.discover(ctx)()
 	var err error
 	select {
 	case <-w.link.finished:
@@ -228,9 +248,34 @@ func (w *Worker) Run(ctx context.Context) error {
 	return err
 }
 
+// discover watches where brokers are, until the function that it returns is called,
+// which waits for the end of that.
+func (w *Worker) discover(ctx context.Context) (end func()) {
+	if w.cfg.Discovery == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		err := w.cfg.Discovery.Watch(ctx, func(found []transport.Endpoint) {
+			w.link.submit(workerWork{kind: majordomo.WorkerBrokers, found: slices.Clone(found)})
+		})
+		if ctx.Err() == nil {
+			w.troubled(fmt.Errorf("discovery ended: %w", cmp.Or(err, errNoReason)))
+			w.logger.Error("discovery ended", "error", err)
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+	}
+}
+
+var errNoReason = errors.New("it didn't say why")
+
 // Shutdown has the worker finish what is running and take nothing new, and
 // returns when Run has ended. If ctx ends before, the contexts of the handlers
-// that still run are cancelled, the broker is told that the worker is gone, and
+// that still run are cancelled, the brokers are told that the worker is gone, and
 // ctx's error is returned without waiting for them.
 func (w *Worker) Shutdown(ctx context.Context) error {
 	w.mu.Lock()
@@ -255,14 +300,62 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 }
 
 // Ready returns a channel that is closed once a broker has taken the worker's
-// registration for the first time. If the worker ends before, it never is.
+// registration for the first time. If the worker ends before, it never is. How the
+// worker stands with all brokers says [Worker.Brokers].
 func (w *Worker) Ready() <-chan struct{} { return w.ready }
 
-// troubled keeps what the worker's session says of its connection.
+// WorkerBrokerState says how far a worker is with a broker.
+type WorkerBrokerState string
+
+// How far a worker is with a broker.
+const (
+	// WorkerWaiting: it isn't connected, and tries again after a while.
+	WorkerWaiting WorkerBrokerState = "waiting"
+	// WorkerConnecting: it is being connected, or waits for a share of the capacity.
+	WorkerConnecting WorkerBrokerState = "connecting"
+	// WorkerRegistering: the broker hasn't answered its registration yet.
+	WorkerRegistering WorkerBrokerState = "registering"
+	// WorkerServing: it serves what the broker hands over.
+	WorkerServing WorkerBrokerState = "serving"
+	// WorkerLeaving: it finishes what the broker has handed over, and gets nothing new.
+	WorkerLeaving WorkerBrokerState = "leaving"
+	// WorkerStandby: another address leads to the same broker, which is served there.
+	WorkerStandby WorkerBrokerState = "standby"
+)
+
+var workerBrokerStates = map[majordomo.WorkerPhase]WorkerBrokerState{
+	majordomo.WorkerWaits: WorkerWaiting, majordomo.WorkerConnects: WorkerConnecting,
+	majordomo.WorkerRegisters: WorkerRegistering, majordomo.WorkerServes: WorkerServing,
+	majordomo.WorkerLeaves: WorkerLeaving, majordomo.WorkerStands: WorkerStandby,
+}
+
+// WorkerBroker is how a worker stands with one broker.
+type WorkerBroker struct {
+	Endpoint transport.Endpoint
+	State    WorkerBrokerState
+	// Broker is what the broker calls itself, and Incarnation this run of it. Both are
+	// empty where it hasn't said so, as plain ones don't.
+	Broker, Incarnation string
+	// Plain says that it speaks MDP without mesh's extensions.
+	Plain bool
+	// Share is how many requests at once it may hand over, of the worker's capacity.
+	Share int
+	// Running is how many of its requests the worker runs.
+	Running int
+	// Trouble is the last that was had with it since it took the worker, or nil.
+	Trouble error
+}
+
+// Brokers returns how the worker stands with each broker that it knows. It doesn't wait
+// for any broker.
+func (w *Worker) Brokers() []WorkerBroker {
+	done := make(chan []WorkerBroker, 1)
+	w.link.submit(workerWork{look: func() { done <- w.link.brokers() }})
+	return <-done
+}
+
+// troubled keeps why the worker has trouble with a broker, or to find any.
 func (w *Worker) troubled(why error) {
-	if why == nil {
-		return
-	}
 	w.mu.Lock()
 	w.trouble = why
 	w.mu.Unlock()

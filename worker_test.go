@@ -33,7 +33,8 @@ func TestNewWorkerRefuses(t *testing.T) {
 		want     string
 	}{
 		"no transport":         {func(c *mesh.WorkerConfig) { c.Transport = nil }, one, "WorkerConfig.Transport is required"},
-		"no brokers":           {func(c *mesh.WorkerConfig) { c.Brokers = nil }, one, "WorkerConfig.Brokers is required"},
+		"no brokers":           {func(c *mesh.WorkerConfig) { c.Brokers = nil }, one, "WorkerConfig.Brokers is required, or Discovery"},
+		"negative shift":       {func(c *mesh.WorkerConfig) { c.Shift.Max = -1 }, one, "negative duration"},
 		"no services":          {nil, nil, "no services"},
 		"a service that's nil": {nil, []*mesh.Service{hubEcho(), nil}, "a service is nil"},
 		"a service twice":      {nil, []*mesh.Service{hubEcho(), hubEcho()}, `two services named "echo"`},
@@ -367,70 +368,259 @@ func TestWorkerWithoutBroker(t *testing.T) {
 	})
 }
 
-func TestWorkerFailsOver(t *testing.T) {
+// workerBrokers returns how a worker stands with each broker, by address, once all
+// goroutines of the bubble wait.
+func workerBrokers(w *mesh.Worker) map[string]mesh.WorkerBroker {
+	synctest.Wait()
+	all := make(map[string]mesh.WorkerBroker)
+	for _, b := range w.Brokers() {
+		all[b.Endpoint.Addr] = b
+	}
+	return all
+}
+
+// One worker serves three brokers at the same time, and comes back to one that was
+// killed and restarted.
+func TestWorkerServesAllBrokers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := meshtest.Config{Brokers: 3}.New(t)
-		m.Kill("broker-1")
-		w := m.Serve(hubEcho())
-		joined := m.Wait(meshtest.Event(mesh.EventWorkerJoined))
-		require.Equal(t, "broker-2", joined.Broker, "the next one in the list")
-
-		m.Restart("broker-1")
-		<-time.After(time.Minute)
-		require.Len(t, m.Events(meshtest.Event(mesh.EventWorkerJoined)), 1, "it stays where it is")
-
-		killed := time.Now()
-		m.Kill("broker-2")
-		joined = m.Wait(meshtest.Event(mesh.EventWorkerJoined).After(joined))
-		require.Equal(t, "broker-3", joined.Broker)
-		require.Zero(t, time.Since(killed), "nothing is waited for while there are others")
-
-		require.NoError(t, m.Brokers()[2].Shutdown(t.Context()))
-		joined = m.Wait(meshtest.Event(mesh.EventWorkerJoined).After(joined))
-		require.Equal(t, "broker-1", joined.Broker, "round the list")
-		require.NoError(t, callLast(m.Client().CallRaw(t.Context(), "echo.say", nil)))
+		net := inproc.New(inproc.Config{})
+		addrs := []string{"inproc://a", "inproc://b", "inproc://c"}
+		var endpoints []transport.Endpoint
+		for _, addr := range addrs {
+			endpoints = append(endpoints, transport.Endpoint{Addr: addr})
+		}
+		start := func(addr string) *mesh.Broker {
+			b, err := mesh.NewBroker(mesh.BrokerConfig{ID: addr})
+			require.NoError(t, err)
+			l, err := net.Listen(t.Context(), addr)
+			require.NoError(t, err)
+			go func() { _ = b.Serve(context.Background(), l) }()
+			t.Cleanup(func() { _ = b.Shutdown(hubOver()) })
+			return b
+		}
+		brokers := make(map[string]*mesh.Broker)
+		for _, addr := range addrs {
+			brokers[addr] = start(addr)
+		}
+		h := &hub{t: t, net: net, log: new(hubLog)}
+		w := h.workerOf(mesh.WorkerConfig{Capacity: 12, Brokers: endpoints}, hubEcho())
+		call := func(addr string) error {
+			c, err := mesh.NewClient(mesh.ClientConfig{Transport: net, Brokers: []transport.Endpoint{{Addr: addr}}})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, c.Close()) }()
+			return callLast(c.CallRaw(t.Context(), "echo.say", nil, mesh.Timeout(time.Second)))
+		}
 		<-w.Ready()
+		for addr, b := range workerBrokers(w.Worker) {
+			require.Equal(t, mesh.WorkerServing, b.State)
+			require.Equal(t, addr, b.Broker)
+			require.NotEmpty(t, b.Incarnation)
+			require.Equal(t, 4, b.Share)
+			require.NoError(t, call(addr))
+		}
+
+		before := workerBrokers(w.Worker)["inproc://b"].Incarnation
+		_ = brokers["inproc://b"].Shutdown(hubOver()) // at once
+		<-time.After(time.Second)
+		gone := workerBrokers(w.Worker)["inproc://b"]
+		require.Contains(t, []mesh.WorkerBrokerState{mesh.WorkerWaiting, mesh.WorkerConnecting}, gone.State)
+		require.Error(t, gone.Trouble)
+		require.Zero(t, gone.Share)
+		require.NoError(t, call("inproc://a"))
+		require.NoError(t, call("inproc://c"))
+		require.Contains(t, h.log.String(), "addr=inproc://b")
+
+		brokers["inproc://b"] = start("inproc://b")
+		<-time.After(time.Minute)
+		back := workerBrokers(w.Worker)["inproc://b"]
+		require.Equal(t, mesh.WorkerServing, back.State)
+		require.NotEqual(t, before, back.Incarnation)
+		require.NoError(t, back.Trouble)
+		require.Equal(t, 4, back.Share)
+		require.NoError(t, call("inproc://b"))
+
+		require.NoError(t, w.Shutdown(t.Context()))
+		require.NoError(t, <-w.ran)
+		require.Empty(t, w.Brokers())
+		for _, b := range brokers {
+			s, err := b.Snapshot(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, s.Workers)
+		}
 	})
 }
 
-// A worker that hears three heartbeats fewer than it should takes its broker for
-// gone, works for the next one, and comes back when that one is gone, too.
+// All brokers together never make a worker run more than its capacity, and what one of
+// them leaves unused the others get.
+func TestWorkerCapacityIsShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const capacity = 8
+		m := meshtest.Config{Brokers: 3}.New(t)
+		var running, most atomic.Int64
+		w := m.AddWorker(mesh.WorkerConfig{Capacity: capacity}, mesh.NewService("tea").HandleRaw("brew",
+			func(context.Context, json.RawMessage) (json.RawMessage, error) {
+				n := running.Add(1)
+				for top := most.Load(); n > top && !most.CompareAndSwap(top, n); top = most.Load() {
+					continue
+				}
+				<-time.After(10 * time.Millisecond)
+				running.Add(-1)
+				return nil, nil
+			}))
+		require.Len(t, workerBrokers(w), 3)
+		start := time.Now()
+		var outcomes []<-chan hubOutcome
+		for range 800 {
+			outcomes = append(outcomes, hubCall(t.Context(), m.Client(), "tea.brew", `{}`))
+		}
+		for _, out := range outcomes {
+			require.NoError(t, (<-out).err)
+		}
+		require.LessOrEqual(t, most.Load(), int64(capacity))
+		require.Less(t, time.Since(start), 1800*time.Millisecond, "hardly anything was left idle")
+	})
+}
+
+// A worker without an address finds brokers by discovery, also those that come later,
+// and doesn't try any more what discovery has taken back.
+func TestWorkerDiscovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := hubStart(t, mesh.BrokerConfig{})
+		found := make(workDiscovery)
+		w, err := mesh.NewWorker(mesh.WorkerConfig{Transport: h.net, Discovery: found, Logger: h.log.logger()}, hubEcho())
+		require.NoError(t, err)
+		require.Empty(t, w.Brokers())
+		ran := make(chan error, 1)
+		go func() { ran <- w.Run(context.Background()) }()
+		found <- nil
+		<-time.After(time.Hour)
+		require.Empty(t, workerBrokers(w))
+		found <- []transport.Endpoint{hubEndpoint(), {Addr: "inproc://nobody"}}
+		<-w.Ready()
+		require.NoError(t, callLast(h.client().CallRaw(t.Context(), "echo.say", nil)))
+		require.Len(t, workerBrokers(w), 2)
+		found <- nil
+		synctest.Wait()
+		require.Equal(t, mesh.WorkerServing, workerBrokers(w)[hubAddr].State, "it works, so it is kept")
+		require.NoError(t, callLast(h.client().CallRaw(t.Context(), "echo.say", nil)))
+		require.NoError(t, h.broker.Shutdown(hubOver()), "nothing was running")
+		<-time.After(time.Hour)
+		require.Empty(t, workerBrokers(w))
+		require.NoError(t, w.Shutdown(t.Context()))
+		require.NoError(t, <-ran, "the discovery's end was waited for")
+	})
+}
+
+// workDiscovery finds what a test tells it.
+type workDiscovery chan []transport.Endpoint
+
+func (d workDiscovery) Watch(ctx context.Context, found func([]transport.Endpoint)) error {
+	for {
+		select {
+		case brokers := <-d:
+			found(brokers)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// workBlind is a discovery that can't say anything.
+type workBlind struct{ mesh.Discovery }
+
+func (workBlind) Watch(context.Context, func([]transport.Endpoint)) error {
+	return errors.New("no network")
+}
+
+func TestWorkerDiscoveryEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := hubStart(t, mesh.BrokerConfig{})
+		w := h.worker(mesh.WorkerConfig{Discovery: workBlind{}, Brokers: []transport.Endpoint{hubEndpoint(), hubEndpoint()}}, hubEcho())
+		require.Len(t, workerBrokers(w.Worker), 1, "what is listed is served all the same, once")
+		require.Contains(t, h.log.String(), `msg="discovery ended" worker=`)
+		require.Contains(t, h.log.String(), "no network")
+		require.NoError(t, w.Shutdown(t.Context()))
+
+		m, err := mesh.Start(t.Context(), mesh.Config{Worker: mesh.WorkerConfig{Discovery: workBlind{}}})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, m.Stop(t.Context())) }()
+	})
+}
+
+// Two addresses of one broker make one registration.
+func TestWorkerServesABrokerOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		net := inproc.New(inproc.Config{})
+		h := &hub{t: t, net: net, log: new(hubLog)}
+		broker, err := mesh.NewBroker(mesh.BrokerConfig{})
+		require.NoError(t, err)
+		served := make(chan error, 1)
+		listeners := []transport.Listener{h.listen("inproc://one"), h.listen("inproc://two")}
+		go func() { served <- broker.Serve(context.Background(), listeners...) }()
+		w := h.workerOf(mesh.WorkerConfig{Capacity: 4, Brokers: []transport.Endpoint{{Addr: "inproc://one"}, {Addr: "inproc://two"}}}, hubEcho())
+		<-w.Ready()
+		<-time.After(time.Second)
+		var states []mesh.WorkerBrokerState
+		for _, b := range workerBrokers(w.Worker) {
+			states = append(states, b.State)
+		}
+		require.ElementsMatch(t, []mesh.WorkerBrokerState{mesh.WorkerServing, mesh.WorkerStandby}, states)
+		s, err := broker.Snapshot(t.Context())
+		require.NoError(t, err)
+		require.Len(t, s.Workers, 1)
+		require.Equal(t, 4, s.Workers[0].Capacity)
+		require.NoError(t, w.Shutdown(t.Context()))
+		require.NoError(t, broker.Shutdown(t.Context()))
+		require.NoError(t, <-served)
+	})
+}
+
+// A worker that hears three heartbeats fewer than it should takes its broker for gone,
+// works for the others, and comes back when it hears of it again.
 func TestWorkerLosesHeartbeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := meshtest.Config{Brokers: 2, LosePartitioned: true}.New(t)
 		causes := make(chan error, 1)
-		m.Serve(hubEcho(), mesh.NewService("tea").HandleRaw("brew", func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
-			<-ctx.Done()
-			causes <- context.Cause(ctx)
-			return nil, nil
-		}))
-		before := m.Wait(meshtest.Event(mesh.EventWorkerJoined).Service("echo").Broker("broker-1"))
+		m.AddWorker(mesh.WorkerConfig{Redial: mesh.Backoff{Max: time.Second}}, hubEcho(), mesh.NewService("tea").HandleRaw("brew",
+			func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+				<-ctx.Done()
+				causes <- context.Cause(ctx)
+				return nil, nil
+			}))
+		synctest.Wait()
+		joined := func(broker string) []meshtest.Observed {
+			return m.Events(meshtest.Event(mesh.EventWorkerJoined).Service("echo").Broker(broker))
+		}
+		require.Len(t, joined("broker-1"), 1)
+		require.Len(t, joined("broker-2"), 1)
 		out := hubCall(t.Context(), m.Client(), "tea.brew", `{}`)
+		its := m.Wait(meshtest.Event(mesh.EventDispatched).Service("tea")).Broker
+		other := map[string]string{"broker-1": "broker-2", "broker-2": "broker-1"}[its]
 		<-time.After(10 * time.Second)
 
 		cut := time.Now()
-		heal := m.Partition("worker-1", "broker-1")
-		after := m.Wait(meshtest.Event(mesh.EventWorkerJoined).Service("echo").After(before))
-		require.Equal(t, "broker-2", after.Broker)
+		heal := m.Partition("worker-1", its)
+		left := m.Wait(meshtest.Event(mesh.EventWorkerLeft).Broker(its).Service("tea"))
+		require.NotZero(t, left)
+		require.ErrorIs(t, <-causes, mesh.ErrBrokerLost)
 		// The last sign of life came at most one interval before the cut.
 		require.Greater(t, time.Since(cut), 5*time.Second-time.Millisecond)
 		require.LessOrEqual(t, time.Since(cut), 7500*time.Millisecond)
-		require.ErrorIs(t, <-causes, mesh.ErrBrokerLost)
 		err := (<-out).err
 		require.ErrorIs(t, err, mesh.ErrWorkerLost, "the broker noticed, too")
 		require.LessOrEqual(t, time.Since(cut), 7500*time.Millisecond)
-		require.Len(t, m.Events(meshtest.Event(mesh.EventWorkerLeft).Broker("broker-1").Service("tea")), 1)
 
 		heal()
-		elsewhere := m.NewClient(mesh.ClientConfig{})
-		_, err = elsewhere.CallRaw(t.Context(), "echo.say", nil, mesh.NoRetry())
-		require.Error(t, err, "the worker isn't at the first broker any more")
-		m.Kill("broker-2")
-		back := m.Wait(meshtest.Event(mesh.EventWorkerJoined).Service("echo").After(after))
-		require.Equal(t, "broker-1", back.Broker)
-		require.NoError(t, callLast(elsewhere.CallRaw(t.Context(), "echo.say", nil)))
+		<-time.After(6 * time.Second) // a dial and a wait
+		require.Len(t, joined(its), 2)
+		require.Len(t, joined(other), 1, "the other one was never left")
+		require.NoError(t, callLast(m.NewClient(mesh.ClientConfig{}).CallRaw(t.Context(), "echo.say", nil, mesh.NoRetry())))
 	})
 }
 
@@ -439,13 +629,14 @@ func TestWorkerSurvivesShortSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := meshtest.Config{Brokers: 2, LosePartitioned: true}.New(t, hubEcho())
+		<-time.After(time.Second) // what is said once, at the start, must not be lost
 		for range 10 {
 			heal := m.Partition("worker-1", "broker-1")
 			<-time.After(2400 * time.Millisecond) // one heartbeat is lost, at most
 			heal()
 			<-time.After(2700 * time.Millisecond)
 		}
-		require.Len(t, m.Events(meshtest.Event(mesh.EventWorkerJoined)), 1)
+		require.Len(t, m.Events(meshtest.Event(mesh.EventWorkerJoined)), 2)
 		require.Empty(t, m.Events(meshtest.Event(mesh.EventWorkerLeft)))
 		require.NoError(t, callLast(m.Client().CallRaw(t.Context(), "echo.say", nil)))
 	})

@@ -2,7 +2,9 @@ package mesh
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,15 +37,23 @@ type workerWork struct {
 	messages *workerTurn    // only its events are used
 	dialed   transport.Conn // WorkerDialed
 	err      error
+	found    []transport.Endpoint // WorkerBrokers: what Discovery found
+	look     func()               // looks at the session, instead of giving it something to do
+}
+
+// workerNews is what is to be logged and told once the session is free.
+type workerNews struct {
+	majordomo.WorkerAction
+	addr string // of the broker
 }
 
 // workerTurn is room for the messages of one batch, and for what comes of a turn.
 type workerTurn struct {
 	outbox
 	events []majordomo.WorkerEvent
-	unsent []majordomo.WorkerEvent
+	unsent []majordomo.WorkerEvent // what became of messages that weren't sent
 	tasks  []*task
-	after  []majordomo.WorkerAction
+	after  []workerNews
 }
 
 // send sends a message. One that is too large for the connection goes back to the
@@ -55,14 +65,11 @@ func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 	if t.flush, err = l.send(t.flush, a.Conn, a.Message); err == nil {
 		return
 	}
-	if errors.Is(err, transport.ErrTooLarge) {
-		t.unsent = append(t.unsent, majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: a.Message, Err: err})
-		return
+	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: slices.Clone(a.Message), Err: err}
+	if !errors.Is(err, transport.ErrTooLarge) {
+		failed = majordomo.WorkerEvent{Kind: majordomo.WorkerLost, Conn: a.Conn, Err: fmt.Errorf("message not sent: %w", err)}
 	}
-	if c := l.find(a.Conn); c != nil {
-		t.close = append(t.close, c)
-		t.after = append(t.after, majordomo.WorkerAction{Kind: majordomo.WorkerNote, Text: "message not sent, connection closed", Err: err})
-	}
+	t.unsent = append(t.unsent, failed)
 }
 
 func newWorkerLink(w *Worker, session *majordomo.WorkerSession) *workerLink {
@@ -154,19 +161,29 @@ func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
 		l.scratch.Put(b)
 		return
 	}
+	if w.look != nil {
+		w.look()
+		return
+	}
 	ev := &l.event
+	if w.kind == majordomo.WorkerBrokers {
+		ev.Brokers = l.link.numbers(slices.Concat(l.worker.cfg.Brokers, w.found))
+	}
 	ev.Kind, ev.Conn, ev.Err, ev.Job, ev.Body, ev.Final = w.kind, w.conn, w.err, nil, w.body, w.final
 	if w.task != nil {
 		ev.Job = w.task.job
 	}
-	if w.dialed != nil && !l.link.dialed(w.conn, w.dialed) {
-		return
+	if w.dialed != nil {
+		if !l.link.dialed(w.conn, w.dialed) {
+			return
+		}
+		ev.Copies = copies(w.dialed)
 	}
 	if w.kind == majordomo.WorkerWake {
 		l.link.woke()
 	}
 	l.step(now, ev, t)
-	ev.Body = nil
+	ev.Body, ev.Brokers = nil, nil
 	if w.kind == majordomo.WorkerDialFailed || w.kind == majordomo.WorkerLost {
 		l.link.drop(w.conn)
 	}
@@ -193,11 +210,10 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 			a.Job.Data.(*task).cancel(a.Err) // now: later the job may be another request's
 		case majordomo.WorkerCredit:
 			a.Job.Data.(*task).credit.add(a.N)
-		case majordomo.WorkerAccepted:
-			l.worker.limit(a.Registered) // before any request of this broker's
-			t.after = append(t.after, *a)
+		case majordomo.WorkerFinished:
+			t.after = append(t.after, workerNews{WorkerAction: *a})
 		default:
-			t.after = append(t.after, *a)
+			t.after = append(t.after, workerNews{*a, l.link.brokers[a.Broker].Addr})
 		}
 	}
 	for len(t.unsent) > unsent {
@@ -205,6 +221,20 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 		t.unsent = t.unsent[:len(t.unsent)-1]
 		l.step(now, &failed, t)
 	}
+}
+
+// brokers returns how the session stands with the brokers. The caller runs it.
+func (l *workerLink) brokers() []WorkerBroker {
+	views := l.session.View()
+	all := make([]WorkerBroker, len(views))
+	for i := range views {
+		v := &views[i]
+		all[i] = WorkerBroker{
+			Endpoint: l.link.brokers[v.Broker], State: workerBrokerStates[v.Phase], Broker: v.ID, Incarnation: v.Incarnation,
+			Plain: v.Plain, Share: v.Share, Running: v.Running, Trouble: v.Trouble,
+		}
+	}
+	return all
 }
 
 // leave does what has to be done before somebody else may run the session.
@@ -226,7 +256,7 @@ func (l *workerLink) finish(t *workerTurn) {
 	l.scratch.Put(t)
 }
 
-func (l *workerLink) do(a *majordomo.WorkerAction) {
+func (l *workerLink) do(a *workerNews) {
 	w := l.worker
 	switch a.Kind {
 	case majordomo.WorkerAccepted:
@@ -235,10 +265,12 @@ func (l *workerLink) do(a *majordomo.WorkerAction) {
 		if a.Registered != nil {
 			broker = a.Registered.Broker
 		}
-		w.logger.Info("joined a broker", "addr", w.cfg.Brokers[a.Broker].Addr, "broker", broker)
+		w.logger.Info("joined a broker", "addr", a.addr, "broker", broker)
 	case majordomo.WorkerNote:
-		w.troubled(a.Err)
-		w.logger.Warn(a.Text, "error", a.Err)
+		if a.Err != nil {
+			w.troubled(fmt.Errorf("%s: %w", a.addr, a.Err))
+		}
+		w.logger.Warn(a.Text, "addr", a.addr, "error", a.Err)
 	case majordomo.WorkerFinished:
 		l.link.timer.Stop()
 		close(l.finished)

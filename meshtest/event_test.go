@@ -14,7 +14,7 @@ import (
 func TestWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := meshtest.Config{Brokers: 2}.New(t)
+		m := meshtest.New(t)
 		m.Stub(meshtest.Reply(brew, Cup{}), meshtest.Fail(boil, mesh.Errorf(7, "cold")))
 		for range 3 {
 			_, err := brew.Call(t.Context(), m.Client(), Order{})
@@ -36,12 +36,12 @@ func TestWait(t *testing.T) {
 
 		require.Len(t, m.Events(meshtest.Event(mesh.EventReceived)), 4)
 		require.Len(t, m.Events(meshtest.Event(mesh.EventReceived).After(second)), 2)
-		require.Empty(t, m.Events(meshtest.Event().Broker("broker-2")))
+		require.Empty(t, m.Events(meshtest.Event(mesh.EventWorkerLeft).Broker("broker-2")))
 		require.Empty(t, m.Events(meshtest.Event().Of(m.Wait(meshtest.Event(mesh.EventWorkerJoined)))))
 
 		// What is to come is waited for.
 		time.AfterFunc(time.Second, func() { m.Kill("stub-tea") })
-		left := m.Wait(meshtest.Event(mesh.EventWorkerLeft))
+		left := m.Wait(meshtest.Event(mesh.EventWorkerLeft).Broker("broker-1"))
 		require.Equal(t, time.Second, left.At)
 		require.Equal(t, "tea", left.Service)
 		require.Equal(t, "broker-1", left.Broker)

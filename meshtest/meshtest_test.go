@@ -1,6 +1,7 @@
 package meshtest_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,10 +124,10 @@ func TestNames(t *testing.T) {
 func TestConfigIsUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var observed int
+		var observed atomic.Int64 // both brokers tell
 		m := meshtest.Config{
 			Brokers: 2,
-			Broker:  mesh.BrokerConfig{ID: "ignored", Observe: func(batch []mesh.Event) { observed += len(batch) }},
+			Broker:  mesh.BrokerConfig{ID: "ignored", Observe: func(batch []mesh.Event) { observed.Add(int64(len(batch))) }},
 			Worker:  mesh.WorkerConfig{Capacity: 7},
 			Client:  mesh.ClientConfig{Timeout: time.Minute},
 		}.New(t, mesh.NewService("tea").Handle(meshtestHandler("hot")))
@@ -136,6 +137,7 @@ func TestConfigIsUsed(t *testing.T) {
 		require.ErrorIs(t, err, mesh.ErrTimeout)
 		require.Equal(t, time.Minute, time.Since(start))
 
+		capacities := make(map[string]int)
 		require.Len(t, m.Brokers(), 2)
 		require.Same(t, m.Broker(), m.Brokers()[0])
 		for i, id := range []string{"broker-1", "broker-2"} {
@@ -143,10 +145,14 @@ func TestConfigIsUsed(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, id, snapshot.Broker)
 			for _, w := range snapshot.Workers {
-				require.Equal(t, 7, w.Capacity)
+				capacities[w.Instance] += w.Capacity
 			}
 		}
-		require.Len(t, m.Events(meshtest.Event()), observed)
-		require.NotZero(t, observed)
+		require.Len(t, capacities, 2)
+		for _, capacity := range capacities {
+			require.Equal(t, 7, capacity, "all brokers together")
+		}
+		require.EqualValues(t, observed.Load(), len(m.Events(meshtest.Event())))
+		require.NotZero(t, observed.Load())
 	})
 }

@@ -48,23 +48,27 @@ func (a *asking) flags(cmd *cobra.Command) {
 
 // ask has do ask a broker.
 func (a *asking) ask(ctx context.Context, do func(context.Context, *mesh.Client) error) error {
-	if b := &a.beacons; !a.discover && (b.keyfile != "" || b.insecure || b.cluster != "") {
-		return usageError{errors.New("--cluster, --cluster-keyfile and --beacon-insecure need --discover")}
-	}
-	cfg, err := a.config()
+	ctx, cancel := a.bounded(ctx)
+	defer cancel()
+	cfg, err := a.config(ctx)
 	if err != nil {
 		return err
 	}
+	return askWith(ctx, cfg, do)
+}
+
+// bounded bounds what a command does by --timeout.
+func (a *asking) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if a.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, a.timeout)
-		defer cancel()
+		return context.WithTimeout(ctx, a.timeout)
 	}
+	return context.WithCancel(ctx)
+}
+
+// askWith has do ask a broker with a config that was made of the flags.
+func askWith(ctx context.Context, cfg mesh.ClientConfig, do func(context.Context, *mesh.Client) error) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	if cfg.Brokers, err = a.find(ctx); err != nil {
-		return err
-	}
 	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: len(cfg.Brokers), giveUp: giveUp}
 	c, err := mesh.NewClient(cfg)
 	if err != nil {
@@ -74,8 +78,20 @@ func (a *asking) ask(ctx context.Context, do func(context.Context, *mesh.Client)
 	return do(ctx, c)
 }
 
-// config makes of the flags what a client needs.
-func (a *asking) config() (mesh.ClientConfig, error) {
+// config makes of the flags what a client needs, and finds the brokers.
+func (a *asking) config(ctx context.Context) (mesh.ClientConfig, error) {
+	if b := &a.beacons; !a.discover && (b.keyfile != "" || b.insecure || b.cluster != "") {
+		return mesh.ClientConfig{}, usageError{errors.New("--cluster, --cluster-keyfile and --beacon-insecure need --discover")}
+	}
+	cfg, err := a.credentials()
+	if err == nil {
+		cfg.Brokers, err = a.find(ctx)
+	}
+	return cfg, err
+}
+
+// credentials makes of the flags what a client needs but for brokers.
+func (a *asking) credentials() (mesh.ClientConfig, error) {
 	cfg := mesh.ClientConfig{Name: "mesh", Timeout: -1, Interceptors: a.interceptors}
 	if a.timeout < 0 {
 		return cfg, usageError{errors.New("--timeout must not be negative")}

@@ -115,7 +115,7 @@ func (e *examining) run(ctx context.Context) error {
 		return usageError{errors.New("--for must be positive")}
 	}
 	e.discover = true // keys that beacons bring are as good as --server-key
-	cfg, err := e.config()
+	cfg, err := e.credentials()
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (e *examining) examine(ctx context.Context, cfg *mesh.ClientConfig) (*repor
 	if err := e.addNamed(ctx, r, named, serverKey); err != nil {
 		return nil, err
 	}
-	askAll(ctx, r, cfg, e.timeout)
+	examineAll(ctx, r, cfg, e.timeout)
 	return r, nil
 }
 
@@ -172,21 +172,21 @@ func (r *report) print(out io.Writer) error {
 		for i, n := range r.Interfaces {
 			rows[i] = fmt.Sprintf("  %s\t%s\tsent %d, %d came back\theard %d\t%s", n.Name, n.Family, n.Sent, n.Returned, n.Heard, n.Error)
 		}
-		table(&b, rows, "  no interface takes part")
+		columns(&b, rows, "  no interface takes part")
 	}
 	b.WriteString("Brokers\n")
 	rows := make([]string, len(r.Brokers))
 	for i := range r.Brokers {
 		rows[i] = r.Brokers[i].row()
 	}
-	table(&b, rows, "  none")
+	columns(&b, rows, "  none")
 	if len(r.Refused) > 0 {
 		b.WriteString("Refused beacons\n")
 		rows = make([]string, len(r.Refused))
 		for i, f := range r.Refused {
 			rows[i] = fmt.Sprintf("  %s\t%d times\tfrom %s\t%s\t%s", f.Why, f.Count, f.From, f.Interface, f.Broker)
 		}
-		table(&b, rows, "")
+		columns(&b, rows, "")
 	}
 	for _, t := range r.Troubles {
 		fmt.Fprintf(&b, "\n%s: %s.\n  → %s.\n", t.About, t.Problem, t.Advice)
@@ -225,8 +225,8 @@ func (b *brokerReport) row() string {
 	return "  " + name + "\t" + b.Addr + "\t" + strings.Join(facts, ", ")
 }
 
-// table writes rows in columns, or what stands for none.
-func table(b *bytes.Buffer, rows []string, none string) {
+// columns writes rows in columns, or what stands for none.
+func columns(b *bytes.Buffer, rows []string, none string) {
 	if len(rows) == 0 {
 		b.WriteString(none + "\n")
 		return

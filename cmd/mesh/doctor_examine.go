@@ -235,8 +235,8 @@ func (e *examining) addNamed(ctx context.Context, r *report, named []string, ser
 	return nil
 }
 
-// askAll asks every broker for a sign of life.
-func askAll(ctx context.Context, r *report, cfg *mesh.ClientConfig, timeout time.Duration) {
+// examineAll asks every broker for a sign of life.
+func examineAll(ctx context.Context, r *report, cfg *mesh.ClientConfig, timeout time.Duration) {
 	if timeout <= 0 || timeout > askTimeout {
 		timeout = askTimeout
 	}

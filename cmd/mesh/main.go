@@ -1,8 +1,11 @@
-// Command mesh runs a broker, and asks one: it calls methods, lists services and
-// shows their contracts. It also says what is wrong where brokers aren't found.
+// Command mesh runs a broker, and asks some: it calls methods, lists services and
+// shows their contracts, shows who is there and what runs, and operates brokers. It
+// also says what is wrong where brokers aren't found.
 //
 //	mesh broker --listen tcp://127.0.0.1:5555
 //	mesh call tea.brew '{"kind":"green"}' --broker tcp://127.0.0.1:5555
+//	mesh peers --broker tcp://127.0.0.1:5555,tcp://127.0.0.1:5556
+//	mesh drain kitchen-1
 //
 // What was asked for goes to standard output, everything else to standard error. The
 // exit code is 0 where the command did what it was asked, 1 where it failed, and 2

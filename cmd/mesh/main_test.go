@@ -45,9 +45,14 @@ func start(t *testing.T) *bed {
 // serve starts a broker and returns its address.
 func serve(t *testing.T) string {
 	t.Helper()
+	return serveWith(t, mesh.BrokerConfig{})
+}
+
+func serveWith(t *testing.T, cfg mesh.BrokerConfig) string {
+	t.Helper()
 	l, err := zmtp.New(zmtp.Config{}).Listen(t.Context(), wildcard)
 	require.NoError(t, err)
-	broker, err := mesh.NewBroker(mesh.BrokerConfig{})
+	broker, err := mesh.NewBroker(cfg)
 	require.NoError(t, err)
 	served := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -214,6 +219,12 @@ func TestUsage(t *testing.T) {
 		"no liveness":                {[]string{"broker", "--liveness", "0"}, "--liveness must be at least 1\n", "mesh broker"},
 		"no time to drain":           {[]string{"broker", "--drain-timeout", "0s"}, "--drain-timeout must be positive\n", "mesh broker"},
 		"an argument of broker":      {[]string{"broker", "tcp://*:1"}, "1 argument where the form is: mesh broker [flags]\n", "mesh broker"},
+		"no service to pause":        {[]string{"pause"}, "0 arguments where the form is: mesh pause SERVICE [flags]\n", "mesh pause"},
+		"two workers":                {[]string{"drain", "a", "b"}, "2 arguments where the form is: mesh drain WORKER [flags]\n", "mesh drain"},
+		"no number of a request":     {[]string{"cancel", "tea"}, "\"tea\" is no number of a request\n", "mesh cancel"},
+		"nor is it from 1":           {[]string{"drop", "0"}, "\"0\" is no number of a request\n", "mesh drop"},
+		"a request of two brokers":   {[]string{"release", "1", "--broker", "a,b"}, "the numbers of requests are those of one broker: name it with --broker\n", "mesh release"},
+		"an argument of peers":       {[]string{"peers", "tea"}, "1 argument where the form is: mesh peers [flags]\n", "mesh peers"},
 		"two files":                  {[]string{"keygen", "a", "b"}, "2 arguments where the form is: mesh keygen [FILE] [flags]\n", "mesh keygen"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -233,7 +244,7 @@ func TestHelp(t *testing.T) {
 		got := command(t, nil, "", args...)
 		require.Zero(t, got.code)
 		require.Empty(t, got.err)
-		for _, name := range []string{"broker", "call", "services", "describe", "keygen", "completion"} {
+		for _, name := range []string{"broker", "call", "services", "describe", "peers", "status", "pause", "resume", "drain", "disconnect", "cancel", "release", "drop", "keygen", "completion"} {
 			require.Contains(t, got.out, "\n  "+name+" ")
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,7 +21,7 @@ type reaching struct {
 
 	mu      sync.Mutex // guards what follows
 	reached bool
-	failed  []error
+	failed  map[transport.Endpoint]error // the first of each
 }
 
 // unreachableError says why no broker can be reached.
@@ -34,9 +36,15 @@ func (r *reaching) Dial(ctx context.Context, to transport.Endpoint) (transport.C
 		r.reached = true
 		return conn, nil
 	}
-	r.failed = append(r.failed, err)
+	if _, again := r.failed[to]; again {
+		return nil, err
+	}
+	if r.failed == nil {
+		r.failed = make(map[transport.Endpoint]error)
+	}
+	r.failed[to] = err
 	if len(r.failed) == r.brokers && !r.reached {
-		r.giveUp(unreachableError{errors.Join(r.failed...)})
+		r.giveUp(unreachableError{errors.Join(slices.Collect(maps.Values(r.failed))...)})
 	}
 	return nil, err
 }

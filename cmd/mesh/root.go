@@ -12,7 +12,7 @@ import (
 func newRoot(c console) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mesh",
-		Short:         "Run a broker, call methods, look at services",
+		Short:         "Run a broker, call methods, look after a mesh",
 		Version:       mesh.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -22,7 +22,8 @@ func newRoot(c console) *cobra.Command {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newBroker(c), newCall(c), newServices(c), newDescribe(c), newKeygen(c), newDoctor(c))
+	root.AddCommand(newBroker(c), newCall(c), newServices(c), newDescribe(c), newPeers(c), newStatus(c), newKeygen(c), newDoctor(c))
+	root.AddCommand(newOperations(c)...)
 	return root
 }
 

@@ -69,13 +69,17 @@ var rules = []rule{
 		timeless: true,
 	},
 	{
-		packages: []string{"transport/zmq"},
+		packages: []string{"transport/internal/sockets"},
 		may:      []string{"transport", "transport/curve"},
+	},
+	{
+		packages: []string{"transport/zmq"},
+		may:      []string{"transport", "transport/curve", "transport/internal/sockets"},
 		modules:  []string{"github.com/pebbe/zmq4", "golang.org/x/sys"},
 	},
 	{
 		packages: []string{"transport/zmtp"},
-		may:      []string{"transport", "transport/curve", "transport/zmtp/internal/wire", "internal/curvezmq"},
+		may:      []string{"transport", "transport/curve", "transport/internal/sockets", "transport/zmtp/internal/wire", "internal/curvezmq"},
 		modules:  []string{"golang.org/x/crypto", "golang.org/x/sys"},
 	},
 	{

@@ -1,5 +1,7 @@
 package majordomo
 
+import "cmp"
+
 // arena cuts the slices that outgoing messages are made of from chunks, so that
 // a message costs a fraction of an allocation. Chunks are never used again; the
 // collector takes each when the last message cut from it is gone, so they are
@@ -7,11 +9,18 @@ package majordomo
 type arena struct {
 	frameChunk [][]byte
 	byteChunk  []byte
+	byteSize   int // of a chunk; 0: arenaBytes
 }
+
+// MaxReused is the size up to which memory of messages to connections that copy is
+// used again. Such a connection keeps nothing of frames of that size.
+const MaxReused = 2 << 10
 
 const (
 	arenaFrames = 128
 	arenaBytes  = 1024
+	// roomBytes is the size of chunks that are used again in each step.
+	roomBytes = 4 * MaxReused
 )
 
 // frames returns an empty slice with capacity n.
@@ -27,13 +36,20 @@ func (a *arena) frames(n int) [][]byte {
 	return a.frameChunk[at : at : at+n]
 }
 
+// rewind makes the arena cut from the beginning again, over what it has cut. Only a
+// session does so, between two steps, with what went to connections that copy.
+func (a *arena) rewind() {
+	a.frameChunk, a.byteChunk = a.frameChunk[:0], a.byteChunk[:0]
+}
+
 // bytes returns an empty slice with capacity n.
 func (a *arena) bytes(n int) []byte {
-	if n > arenaBytes/4 {
+	size := cmp.Or(a.byteSize, arenaBytes)
+	if n > size/4 {
 		return make([]byte, 0, n)
 	}
 	if cap(a.byteChunk)-len(a.byteChunk) < n {
-		a.byteChunk = make([]byte, 0, arenaBytes)
+		a.byteChunk = make([]byte, 0, size)
 	}
 	at := len(a.byteChunk)
 	a.byteChunk = a.byteChunk[:at+n]

@@ -41,6 +41,7 @@ type Broker struct {
 	accounts   map[string]*account
 	services   map[string]*service
 	all        list[service] // the same, oldest first
+	ownerless  roll[request] // queued or running, and nobody waits for the outcome
 	vacant     list[service]
 	memory     timer
 	index      requestIndex
@@ -61,6 +62,9 @@ type Broker struct {
 	drained   bool
 	drainEnd  time.Duration
 	drain     timer
+	// lenient is until when nobody is dropped for silence, as the broker itself
+	// stood still.
+	lenient time.Duration
 
 	free       []*request
 	freeQueues []*callerQueue
@@ -109,6 +113,8 @@ func (b *Broker) Step(now time.Time, ev *Event) []Action {
 		timers = sliceLength
 	case Drain:
 		b.beginDrain(ev.Deadline)
+	case Operate:
+		b.operated(Identity{Local: true}, ev.Operation)
 	}
 	b.fire(timers)
 	if b.draining && !b.drained {
@@ -263,21 +269,27 @@ func (b *Broker) peerFired(p *Peer) {
 	if w == nil && !p.held {
 		return
 	}
+	if b.now >= p.beat.due()+b.cfg.HeartbeatInterval {
+		// The process was stopped, or the machine slept. What peers sent meanwhile
+		// may wait to be read.
+		b.lenient = b.now + b.cfg.HeartbeatInterval
+	}
 	limit := b.cfg.expiry()
 	if w != nil {
 		limit = b.patience(w)
 	}
-	if b.now-p.heard >= limit {
+	end := max(p.heard+limit, b.lenient)
+	if b.now >= end {
 		if w != nil {
 			b.lose(w, "heartbeats lost", true)
 		}
-		if p.held {
-			b.act(Action{Kind: Close, Peer: p, Text: "heartbeats lost"})
-			b.gone(p, errSilent)
-		}
+		// Nobody is there to hang up, and the kernel may take a quarter of an hour to
+		// notice.
+		b.act(Action{Kind: Close, Peer: p, Text: "heartbeats lost"})
+		b.gone(p, errSilent)
 		return
 	}
-	next := p.heard + limit
+	next := end
 	if w != nil && w.ready {
 		if b.now-p.sent >= b.cfg.HeartbeatInterval {
 			b.send(p, &mdp.Command{Version: w.version, Kind: mdp.Heartbeat})
@@ -357,9 +369,9 @@ func (b *Broker) send(p *Peer, c *mdp.Command) {
 	b.act(Action{Kind: Send, Peer: p, Message: c.AppendTo(b.arena.frames(c.Len()))})
 }
 
-func (b *Broker) allowed(p *Peer, right Right, service, method []byte) bool {
+func (b *Broker) allowed(p *Peer, right Right, service []byte) bool {
 	if a := b.cfg.Authorizer; a != nil {
-		return a.Allow(p.id, right, service, method)
+		return a.Allow(p.id, right, service, nil)
 	}
 	return right != MayOperate || p.id.Local || b.cfg.Operate
 }

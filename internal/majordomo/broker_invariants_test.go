@@ -271,11 +271,19 @@ func (a *brokerAudit) requests() {
 		}
 		if r.peer != nil {
 			a.checkf(r.ofPeer.linked() && r.ofPeer.block.in == &r.peer.requests, "request %d isn't in its caller's list", r.serial)
+		} else if r.state != stateAbandoned {
+			a.checkf(r.ofPeer.linked() && r.ofPeer.block.in == &b.ownerless, "request %d is in nobody's list", r.serial)
+		}
+		if r.state != stateAbandoned && (r.peer == nil || !r.peer.closed) {
+			a.checkf(b.unsettled(r.serial) == r, "request %d isn't found by its serial number", r.serial)
 		}
 		if e := r.entry; e != nil && r.state != stateJoined {
 			a.checkf(e.run == r && b.window.entries[e.key] == e, "request %d isn't the run of its key", r.serial)
 		}
 	}
+	brokerEachOf(a, "ownerless", &b.ownerless, func(r *request) *place[request] { return &r.ofPeer }, func(r *request) {
+		a.checkf(r.peer == nil && a.live[r] != "", "request %d isn't ownerless, or isn't there", r.serial)
+	})
 	a.checkf(b.index.n == indexed, "%d indexed, says %d", indexed, b.index.n)
 	for _, r := range b.free {
 		where, live := a.live[r]
@@ -386,6 +394,7 @@ func (b *Broker) brokerLeftovers() error {
 		{"waiting", b.waits.requests},
 		{"waiting bytes", int(b.waits.bytes)},
 		{"running", b.running},
+		{"ownerless", b.ownerless.n},
 		{"abandoned", b.abandoned},
 		{"unknown services", b.unknown},
 		{"indexed", b.index.n},

@@ -36,6 +36,10 @@ type brokerModel struct {
 	drainOver bool
 	drained   bool
 
+	// After the broker stood still, nobody is lost for silence before mustSpare;
+	// before maySpare somebody may still be there for that reason.
+	mustSpare, maySpare time.Time
+
 	// cause is what the step that is looked at was about.
 	cause modelCause
 	queue int // order of putting into queues
@@ -49,15 +53,17 @@ type modelCause struct {
 	cancel   string // id
 	of       *modelPeer
 	lost     map[*modelPeer]bool // workers lost in this step
+	silent   map[*modelPeer]bool // of these, those that were silent; true: and nothing else
 	loseOK   map[*modelPeer]bool // workers that may be told DISCONNECT for what they did
 	operator string              // instance that an operator disconnects
+	stopped  uint64              // request that an operator cancels
 	ended    map[*modelKey]*modelRequest
 	deserted map[*modelRequest]bool // runs that nobody waits for any more
 }
 
 func newModelCause() modelCause {
 	return modelCause{
-		lost: make(map[*modelPeer]bool), loseOK: make(map[*modelPeer]bool),
+		lost: make(map[*modelPeer]bool), silent: make(map[*modelPeer]bool), loseOK: make(map[*modelPeer]bool),
 		ended: make(map[*modelKey]*modelRequest), deserted: make(map[*modelRequest]bool),
 	}
 }
@@ -73,6 +79,7 @@ type modelPeer struct {
 	pinged  bool
 	heard   time.Time
 	refused bool // its registration was refused as a whole
+	drained bool // by an operator, as a worker
 	worker  *modelWorker
 }
 
@@ -93,6 +100,7 @@ type modelWorker struct {
 	credits    bool
 	offers     map[string]modelOffer
 	held       bool
+	drained    bool                     // by an operator
 	slots      map[string]*modelRequest // by address frame
 	issued     map[string]bool
 	sent       time.Time
@@ -108,7 +116,9 @@ type modelOffer struct {
 	methods map[string]int // idempotent ones: attempts
 }
 
-func (w *modelWorker) free() bool { return w.ready && !w.held && len(w.slots) < w.capacity }
+func (w *modelWorker) free() bool {
+	return w.ready && !w.held && !w.drained && len(w.slots) < w.capacity
+}
 
 type modelService struct {
 	known  bool
@@ -291,7 +301,9 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 		p := m.peerOf(a.Peer)
 		switch a.Kind {
 		case Close:
-			m.checkf(p.pinged && !p.gone && !m.now.Before(p.heard.Add(m.expiry())), "peer %d closed", p.n)
+			_, silent := m.cause.silent[p]
+			m.checkf(!p.gone && (silent || p.pinged && m.silent(p, m.expiry())), "peer %d closed", p.n)
+			delete(m.cause.silent, p)
 			m.leave(p)
 		case Send:
 			m.checkf(!p.gone, "sent to peer %d, which is gone: %q", p.n, a.Message)
@@ -327,6 +339,9 @@ func (m *brokerModel) step(actions []Action, observed []Observation) {
 				p.worker.sent = m.now
 			}
 		}
+	}
+	for p, only := range m.cause.silent {
+		m.checkf(!only, "the connection of peer %d, a silent worker, isn't closed", p.n)
 	}
 	next := func(list *[]Action, what string, r *modelRequest) (Action, bool) {
 		if len(*list) == 0 {
@@ -428,18 +443,51 @@ func (m *brokerModel) disconnected(p *modelPeer) {
 		return
 	}
 	ok := m.cause.loseOK[p] || m.drained || m.cause.operator != "" && w.instance == m.cause.operator
-	ok = ok || !m.now.Before(p.heard.Add(m.patience(p)))
 	for _, r := range w.slots { // a plain worker that is busy for too long
 		ok = ok || !w.registered && (r.state == modelAbandoned && !m.now.Before(r.until) ||
 			r.deadline.IsZero() && !m.now.Before(r.handedAt.Add(m.cfg.service(r.service).BusyLimit)))
 	}
-	m.checkf(ok, "DISCONNECT to worker %d for nothing", p.n)
+	silent := m.silent(p, m.patience(p))
+	m.checkf(ok || silent, "DISCONNECT to worker %d for nothing", p.n)
+	if silent {
+		m.cause.silent[p] = !ok
+	}
 	m.loseWorker(p)
+}
+
+// silent says whether p may be lost for silence.
+func (m *brokerModel) silent(p *modelPeer, patience time.Duration) bool {
+	return !m.now.Before(p.heard.Add(patience)) && !m.now.Before(m.mustSpare)
+}
+
+// silentTooLong says whether p must have been lost for silence.
+func (m *brokerModel) silentTooLong(p *modelPeer, patience time.Duration) bool {
+	return m.past(p.heard.Add(patience)) && m.past(m.maySpare)
+}
+
+// stall lets time pass in which the broker does nothing, not even what is due. It
+// sees so by a timer of a peer that is late by an interval.
+func (m *brokerModel) stall(d time.Duration) {
+	m.now = m.now.Add(d)
+	if d < m.cfg.HeartbeatInterval {
+		return
+	}
+	spared := m.maySpare
+	m.maySpare = m.now.Add(m.cfg.HeartbeatInterval)
+	for _, p := range m.peers {
+		late := func(due time.Time) bool {
+			return !m.now.Before(due.Add(m.cfg.HeartbeatInterval + time.Millisecond))
+		}
+		w := p.worker
+		if !p.gone && (w != nil && w.ready && late(w.sent.Add(m.cfg.HeartbeatInterval)) || (w != nil || p.pinged) && late(p.heard.Add(m.patience(p))) && late(spared)) {
+			m.mustSpare = m.maySpare
+		}
+	}
 }
 
 func (m *brokerModel) patience(p *modelPeer) time.Duration {
 	w := p.worker
-	if w.registered || w.beatsBusy || len(w.slots) == 0 {
+	if w == nil || w.registered || w.beatsBusy || len(w.slots) == 0 {
 		return m.expiry()
 	}
 	for name := range w.offers {
@@ -626,7 +674,7 @@ func (m *brokerModel) dispatched(r *modelRequest, a *Action, o *Observation) {
 	}
 	offer, ok := w.offers[r.service]
 	m.checkf(ok, "#%d handed to a worker of another service", r.serial)
-	m.checkf(w.ready && !w.held, "#%d handed to a worker that is not ready, or said not started", r.serial)
+	m.checkf(w.ready && !w.held && !w.drained, "#%d handed to a worker that is not ready, said not started, or was drained", r.serial)
 	for _, o := range m.requests[1:] {
 		if o.worker == p && m.outlived(o) {
 			m.outlive(o)
@@ -841,7 +889,7 @@ func (m *brokerModel) refused(r *modelRequest, code int) string {
 	case jsonrpc.CodeQuarantined:
 		ok = r.state == modelRunning && m.cause.lost[r.worker] && r.idem && r.partials == 0 && r.handed >= r.attempts || lostRun()
 	case jsonrpc.CodeCancelled:
-		ok = r.peer != nil && (!r.callerOK || m.cause.cancel == r.id && m.cause.of == r.peer) || m.deserted(r)
+		ok = r.peer != nil && (!r.callerOK || m.cause.cancel == r.id && m.cause.of == r.peer) || m.deserted(r) || m.cause.stopped == r.serial
 	case jsonrpc.CodeDraining:
 		ok = m.draining && (r.rpc() || m.drainTimeUp() || m.drained) && r.state == modelWaiting || lostRun()
 	case jsonrpc.CodeOutcomeUnknown:
@@ -982,7 +1030,7 @@ func (m *brokerModel) neverRan(r *modelRequest) {
 	}
 	k := r.run
 	k.fate = modelDropped
-	if r.peer != nil && !r.callerOK && r.code == jsonrpc.CodeCancelled {
+	if r.peer != nil && !r.callerOK && r.code == jsonrpc.CodeCancelled && m.cause.stopped != r.serial {
 		k.fate = modelVoid
 	}
 }
@@ -1084,10 +1132,10 @@ func (m *brokerModel) settledDown() {
 			continue
 		}
 		if p.pinged {
-			m.checkf(!m.past(p.heard.Add(m.expiry())) || p.worker != nil && !m.past(p.heard.Add(m.patience(p))), "peer %d is silent for too long", p.n)
+			m.checkf(!m.silentTooLong(p, m.expiry()) || p.worker != nil && !m.silentTooLong(p, m.patience(p)), "peer %d is silent for too long", p.n)
 		}
 		if w := p.worker; w != nil {
-			m.checkf(!m.past(p.heard.Add(m.patience(p))), "worker %d is silent for too long", p.n)
+			m.checkf(!m.silentTooLong(p, m.patience(p)), "worker %d is silent for too long", p.n)
 			m.checkf(!w.ready || !m.past(w.sent.Add(m.cfg.HeartbeatInterval)), "worker %d was sent nothing for an interval", p.n)
 			m.checkf(!m.drained, "worker %d after the drain", p.n)
 		}
@@ -1114,11 +1162,19 @@ func (m *brokerModel) compare(b *Broker) {
 		{"queued", s.Queued, len(m.all(modelWaiting))},
 		{"joined", b.waits.requests - b.queued, len(m.all(modelJoined))},
 		{"running", s.Running, len(m.all(modelRunning))},
-		{"abandoned", s.Abandoned, len(m.all(modelAbandoned))},
 		{"keys", s.Keyed, keys},
 	} {
 		m.checkf(c.got == c.want, "snapshot says %d %s, not %d", c.got, c.what, c.want)
 	}
+	// Those that outlive their time may have lost their slots.
+	most, least := 0, 0
+	for _, r := range m.all(modelAbandoned) {
+		most++
+		if !m.outlived(r) {
+			least++
+		}
+	}
+	m.checkf(s.Abandoned >= least && s.Abandoned <= most, "snapshot says %d abandoned, not %d to %d", s.Abandoned, least, most)
 }
 
 // err returns the faults found.

@@ -138,6 +138,12 @@ func (s *brokerScript) run(line string) error {
 		return nil
 	case "status":
 		return s.status(rest)
+	case "stall": // time passes, and nobody wakes the broker
+		d, err := time.ParseDuration(rest)
+		s.now = s.now.Add(d)
+		return err
+	case "operate": // the program itself asks
+		return s.operate(rest)
 	case "repeat":
 		count, command, _ := strings.Cut(rest, " ")
 		n, err := strconv.Atoi(count)
@@ -159,6 +165,29 @@ func (s *brokerScript) run(line string) error {
 		p = s.peers[word]
 	}
 	return s.speak(p, rest)
+}
+
+// operate has the program ask for something: "operate mmi.pause service=tea".
+func (s *brokerScript) operate(text string) error {
+	name, params, _ := strings.Cut(text, " ")
+	op := &Operation{Name: name}
+	for w := range strings.FieldsSeq(params) {
+		name, value, _ := strings.Cut(w, "=")
+		at := map[string]any{"service": &op.Service, "worker": &op.Worker, "request": &op.Request}[name]
+		if err := setBrokerField(reflect.ValueOf(at).Elem(), value); err != nil {
+			return err
+		}
+	}
+	s.step(&Event{Kind: Operate, Operation: op})
+	switch {
+	case op.Code != 0:
+		s.printf("refused (%s): %s", brokerCode(op.Code), op.Reason)
+	case op.Released != 0:
+		s.printf("done: #%d", op.Released)
+	default:
+		s.printf("done")
+	}
+	return nil
 }
 
 // start makes the broker: "broker HeartbeatInterval=1s Service.MaxQueued=2".
@@ -222,7 +251,11 @@ func setBrokerField(at reflect.Value, value string) error {
 		return nil
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
-	at.SetInt(n)
+	if at.CanUint() {
+		at.SetUint(uint64(n))
+	} else {
+		at.SetInt(n)
+	}
 	return err
 }
 
@@ -481,6 +514,8 @@ func (s *brokerScript) observation(o *Observation) {
 		fmt.Fprintf(&out, "~ worker %s %s %s", o.Worker.Addr, words[o.Occasion], o.Service)
 	case ServiceAppeared, ServiceGone:
 		fmt.Fprintf(&out, "~ service %s %s", o.Service, words[o.Occasion])
+	case Operated:
+		s.operated(&out, o)
 	default:
 		fmt.Fprintf(&out, "~ #%d %s", o.Request, words[o.Occasion])
 		if o.Occasion == Dispatched {
@@ -497,6 +532,26 @@ func (s *brokerScript) observation(o *Observation) {
 		fmt.Fprintf(&out, ": %s", o.Reason)
 	}
 	s.printf("%s", out.String())
+}
+
+// operated writes what an operator asked for and who that was.
+func (s *brokerScript) operated(out *strings.Builder, o *Observation) {
+	fmt.Fprintf(out, "~ operator %s", o.By.Addr)
+	switch {
+	case o.By.Name != "":
+		fmt.Fprintf(out, " (%s)", o.By.Name)
+	case o.By == Identity{Local: true}:
+		out.WriteString("(the program)")
+	}
+	fmt.Fprintf(out, ": %s", o.Operation)
+	for _, of := range []string{o.Service, o.Instance} {
+		if of != "" {
+			out.WriteString(" " + of)
+		}
+	}
+	if o.Request != 0 {
+		fmt.Fprintf(out, " #%d", o.Request)
+	}
 }
 
 func (s *brokerScript) status(what string) error {
@@ -621,8 +676,8 @@ func brokerParams(text string) string {
 }
 
 // brokerRegistration writes the params of mmi.register:
-// "w1 capacity=2 cancel credit tea:brew!3,pour coffee", where ! means idempotent
-// and the number its attempts.
+// "w1 capacity=2 host=k1 pid=7 version=1 cancel credit tea:brew!3,pour coffee",
+// where ! means idempotent and the number its attempts.
 func brokerRegistration(text string) ([]byte, error) {
 	words := strings.Fields(text)
 	reg := Registration{Instance: words[0]}
@@ -634,6 +689,16 @@ func brokerRegistration(text string) ([]byte, error) {
 				return nil, err
 			}
 			reg.Capacity = n
+		case strings.HasPrefix(w, "host="):
+			reg.Host = w[len("host="):]
+		case strings.HasPrefix(w, "pid="):
+			n, err := strconv.Atoi(w[len("pid="):])
+			if err != nil {
+				return nil, err
+			}
+			reg.PID = n
+		case strings.HasPrefix(w, "version="):
+			reg.Version = w[len("version="):]
 		case w == "cancel":
 			reg.Cancel = true
 		case w == "credit":

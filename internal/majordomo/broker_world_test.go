@@ -168,13 +168,15 @@ var brokerOps = map[string]func(*brokerWorld) error{
 	"junk":       (*brokerWorld).opJunk,
 	"wait":       (*brokerWorld).opWait,
 	"drain":      (*brokerWorld).opDrain,
+	"stall":      (*brokerWorld).opStall,
+	"stop":       (*brokerWorld).opStop,
 }
 
 // brokerOpNames are the names in a fixed order, for choices that must stay what
 // they are in recorded inputs.
 var brokerOpNames = []string{
 	"request", "requests", "client", "worker", "register", "final", "finals", "partial", "stray", "heartbeat", "heartbeats",
-	"disconnect", "gone", "cancel", "ping", "pause", "operate", "junk", "wait", "drain",
+	"disconnect", "gone", "cancel", "ping", "pause", "operate", "junk", "wait", "drain", "stall", "stop",
 }
 
 // run lets one thing happen.
@@ -325,11 +327,12 @@ func (w *brokerWorld) register(p *modelPeer, capacity int) error {
 		reg.Services = append(reg.Services, ServiceDoc{Name: name, Methods: []MethodDoc{{Name: "run"}, again}})
 	}
 	w.tracef("  peer %d registers %+v", p.n, reg)
-	if p.refused = w.m.draining && capacity > 0 && p.worker == nil; !w.m.draining || capacity == 0 {
+	taken := !w.m.draining || capacity == 0 || p.worker != nil && capacity <= p.worker.capacity
+	if p.refused = !taken && p.worker == nil; taken {
 		worker := p.worker
 		if worker == nil {
 			worker = &modelWorker{
-				registered: true, version: mdp.V02, slots: make(map[string]*modelRequest), issued: make(map[string]bool),
+				registered: true, version: mdp.V02, drained: p.drained, slots: make(map[string]*modelRequest), issued: make(map[string]bool),
 			}
 			p.worker = worker
 		}
@@ -580,6 +583,40 @@ func (w *brokerWorld) opPause() error {
 		return err
 	}
 	return w.gone(p)
+}
+
+// opStop has an operator drain a worker, or cancel a request.
+func (w *brokerWorld) opStop() error {
+	p := w.connect("operator")
+	var err error
+	if w.choose(3) == 0 {
+		instance := "w" + strconv.Itoa(w.choose(3))
+		for _, o := range w.m.peers {
+			if o.worker != nil && o.worker.instance == instance {
+				o.worker.drained, o.drained = true, true
+				o.worker.passed = make(map[string]map[*modelPeer]bool)
+			}
+		}
+		err = w.manage(p, mdp.MMIDrain, map[string]string{"worker": instance})
+	} else {
+		if w.sent > 0 {
+			w.m.cause.stopped = uint64(1 + w.choose(len(w.m.requests)))
+		}
+		err = w.manage(p, mdp.MMICancel, map[string]uint64{"request": max(w.m.cause.stopped, 1)})
+	}
+	if err != nil {
+		return err
+	}
+	return w.gone(p)
+}
+
+// opStall is a process that is stopped and goes on.
+func (w *brokerWorld) opStall() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	w.m.stall(pick(w, 700*time.Millisecond, 1500*time.Millisecond, 2900*time.Millisecond, 5*time.Second))
+	return w.settle()
 }
 
 // opOperate releases or drops a quarantined request, or disconnects workers.

@@ -29,7 +29,8 @@ type clientBed struct {
 	now   time.Time
 	calls map[*Call]*clientRecord
 	conns map[uint64]*clientConn
-	last  uint64 // the connection that was dialled last
+	ids   map[string]bool // of requests that were sent
+	last  uint64          // the connection that was dialled last
 
 	takesNothing bool // connections don't say that they took a notification
 }
@@ -43,9 +44,10 @@ type clientRecord struct {
 	result  string
 	body    [][]byte
 	failure *Failure
-	id      string // of its request that is out
+	id      string // of its request that was sent last
 	conn    uint64
-	home    string // incarnation of the broker that had the request first, unless refused
+	legs    map[uint64]string // ids of the requests that may be out, by connection
+	home    string            // identity of the broker that had the request first, unless refused
 }
 
 // untouched notes that the last send reached no worker.
@@ -58,17 +60,23 @@ func (r *clientRecord) untouched() {
 
 // clientConn is what the bed knows of one connection.
 type clientConn struct {
-	broker      int
-	up          bool
-	over        bool
-	incarnation string
-	pings       []string // ids that aren't answered
+	broker   int
+	up       bool
+	over     bool
+	identity string   // of the run of a broker that answered
+	pings    []string // ids that aren't answered
+	present  int      // how often it was told who the client is
 }
 
 func newClientBed(t require.TestingT, cfg ClientConfig) *clientBed {
 	if cfg.Brokers == 0 {
 		cfg.Brokers = 1
 	}
+	return newLonelyClient(t, cfg)
+}
+
+// newLonelyClient is newClientBed where no broker may be known.
+func newLonelyClient(t require.TestingT, cfg ClientConfig) *clientBed {
 	if cfg.Random == nil {
 		cfg.Random = func() uint64 { return 7 } // hardly any wait
 	}
@@ -79,25 +87,56 @@ func newClientBed(t require.TestingT, cfg ClientConfig) *clientBed {
 	require.NoError(t, err)
 	return &clientBed{
 		t: t, s: s, cfg: full, now: now, calls: make(map[*Call]*clientRecord), conns: make(map[uint64]*clientConn),
+		ids: make(map[string]bool),
 	}
 }
 
-// newServedClient returns a bed whose session is connected to a broker that
-// answered its ping as "b0/1".
+// newServedClient returns a bed whose session is connected to its first broker, which
+// answered the ping as "b0/1"; others are dialled.
 func newServedClient(t require.TestingT, cfg ClientConfig) *clientBed {
 	b := newClientBed(t, cfg)
 	b.wake()
-	b.serve("1")
+	b.serveOn(1, "1")
+	return b
+}
+
+// newFullClient is newServedClient where all brokers have answered, with the
+// incarnation "1".
+func newFullClient(t require.TestingT, cfg ClientConfig) *clientBed {
+	b := newClientBed(t, cfg)
+	b.wake()
+	for conn := range b.last {
+		b.serveOn(conn+1, "1")
+	}
 	return b
 }
 
 // serve connects the connection that was dialled last to a run of its broker.
-func (b *clientBed) serve(incarnation string) []ClientAction {
-	a := b.dialed(b.last)
+func (b *clientBed) serve(incarnation string) []ClientAction { return b.serveOn(b.last, incarnation) }
+
+func (b *clientBed) serveOn(conn uint64, incarnation string) []ClientAction {
+	a := b.dialed(conn)
 	if b.cfg.Speak != SpeakMesh {
 		return a
 	}
-	return b.pong(b.last, incarnation, false)
+	return b.pong(conn, incarnation, false)
+}
+
+// to returns the connection to a broker that was dialled last, whether it is over or
+// not.
+func (b *clientBed) to(broker int) uint64 {
+	for conn := b.last; conn > 0; conn-- {
+		if b.conns[conn].broker == broker {
+			return conn
+		}
+	}
+	require.Fail(b.t, "the broker was never dialled")
+	return 0
+}
+
+// brokersAre tells the session which brokers there are.
+func (b *clientBed) brokersAre(numbers ...int) []ClientAction {
+	return b.step(&ClientEvent{Kind: ClientBrokers, Brokers: numbers})
 }
 
 func (b *clientBed) step(ev *ClientEvent) []ClientAction {
@@ -122,7 +161,10 @@ func (b *clientBed) check(a *ClientAction) {
 	switch a.Kind {
 	case ClientDial:
 		require.Greater(t, a.Conn, b.last)
-		require.Less(t, a.Broker, b.cfg.Brokers)
+		for n, other := range b.conns {
+			l := b.s.link(n)
+			require.False(t, other.broker == a.Broker && !other.over && l != nil && l.state != linkRetiring, "two connections to one endpoint")
+		}
 		b.last = a.Conn
 		b.conns[a.Conn] = &clientConn{broker: a.Broker}
 	case ClientHangup:
@@ -167,6 +209,10 @@ func (b *clientBed) checkSend(conn *clientConn, a *ClientAction) {
 		require.Equal(t, SpeakMesh, b.cfg.Speak, "a plain broker was sent mesh's own requests")
 		if env.Kind == jsonrpc.Request {
 			conn.pings = append(conn.pings, string(env.ID))
+			if env.Params != nil {
+				require.JSONEq(t, string(b.cfg.Presence), string(env.Params))
+				conn.present++
+			}
 		}
 		return
 	}
@@ -181,21 +227,32 @@ func (b *clientBed) checkSend(conn *clientConn, a *ClientAction) {
 		}
 		require.Equal(t, want, env.Kind, env.Reason)
 		require.Equal(t, 1+r.sends-r.refused, env.Meta.Attempt)
-		for other, o := range b.calls {
-			require.False(t, other != a.Call && !o.done && o.id != "" && o.id == string(env.ID), "an id is used twice")
-		}
+		require.False(t, b.ids[string(env.ID)], "an id is used twice")
+		b.ids[string(env.ID)] = want == jsonrpc.Request
 	}
 	if untouched := r.sends == r.refused; !untouched && !a.Call.Idempotent {
 		require.NotEmpty(t, a.Call.Key, "a call that may have run is sent again")
-		require.Equal(t, r.home, conn.incarnation, "a keyed call is sent to a broker that doesn't know it")
+		require.Equal(t, r.home, conn.identity, "a keyed call is sent to a broker that doesn't know it")
 	}
 	if a.Call.NoRetry || a.Call.Notify {
 		require.Zero(t, r.sends)
 	}
 	r.sends++
 	r.id, r.conn = string(env.ID), a.Conn
+	if r.legs == nil {
+		r.legs = make(map[uint64]string)
+	}
+	r.legs[a.Conn] = r.id
+	out := 0
+	for other := range r.legs {
+		if l := b.s.link(other); l != nil && a.Call.leg(l) != nil {
+			out++
+		}
+	}
+	require.LessOrEqual(t, out, 2, "more than two requests of one call")
+	require.True(t, out < 2 || a.Call.mayHedge(), "two requests of a call that may not be hedged")
 	if r.home == "" {
-		r.home = conn.incarnation
+		r.home = conn.identity
 	}
 	require.LessOrEqual(t, r.sends, b.cfg.MaxAttempts)
 }
@@ -252,12 +309,27 @@ func (b *clientBed) cut(conn uint64) []ClientAction {
 	return b.step(&ClientEvent{Kind: ClientLost, Conn: conn, Err: errClientCut})
 }
 
+// unsent says that a connection didn't take c's request: for how, or where that is
+// zero, since it has ended.
+func (b *clientBed) unsent(conn uint64, c *Call, how Failure) []ClientAction {
+	r := b.calls[c]
+	if _, out := r.legs[conn]; out {
+		delete(r.legs, conn)
+		r.sends--
+		if r.sends == r.refused {
+			r.home = ""
+		}
+	}
+	return b.step(&ClientEvent{Kind: ClientUnsent, Conn: conn, Call: c, Failure: how, Err: errClientCut})
+}
+
 func (b *clientBed) message(conn uint64, frames ...[]byte) []ClientAction {
 	var ev ClientEvent
 	ev.Received(conn, frames)
 	if ev.Failure.HandedOver == HandedNo {
 		for _, r := range b.calls {
-			if !r.done && r.conn == conn && r.id == string(ev.Envelope.ID) {
+			if !r.done && r.legs[conn] == string(ev.Envelope.ID) && r.legs[conn] != "" {
+				delete(r.legs, conn)
 				r.untouched()
 			}
 		}
@@ -275,22 +347,33 @@ func (b *clientBed) reply(conn uint64, kind mdp.Kind, service string, body ...st
 }
 
 func (b *clientBed) pong(conn uint64, incarnation string, draining bool) []ClientAction {
-	return b.ponged(conn, fmt.Sprintf(`{"broker":"b","incarnation":%q,"draining":%t}`, incarnation, draining), incarnation)
+	name := fmt.Sprintf("b%d", b.conns[conn].broker)
+	return b.pongOf(conn, name, incarnation, draining)
 }
 
-func (b *clientBed) ponged(conn uint64, result, incarnation string) []ClientAction {
+// pongOf has the run of a broker answer a ping.
+func (b *clientBed) pongOf(conn uint64, name, incarnation string, draining bool) []ClientAction {
+	result := fmt.Sprintf(`{"broker":%q,"incarnation":%q,"draining":%t}`, name, incarnation, draining)
+	return b.ponged(conn, result, name+"/"+incarnation)
+}
+
+func (b *clientBed) ponged(conn uint64, result, identity string) []ClientAction {
 	c := b.conns[conn]
 	require.NotEmpty(b.t, c.pings, "no ping is open")
 	id := c.pings[0]
 	c.pings = c.pings[1:]
-	c.incarnation = incarnation
+	c.identity = identity
 	return b.reply(conn, mdp.ClientFinal, mdp.MMIPing, `{"jsonrpc":"2.0","id":`+id+`,"result":`+result+`}`)
 }
 
 // result answers c's last request.
 func (b *clientBed) result(c *Call, result string) []ClientAction {
-	r := b.calls[c]
-	return b.reply(r.conn, mdp.ClientFinal, string(c.Service), `{"jsonrpc":"2.0","id":`+r.id+`,"result":`+result+`}`)
+	return b.resultOn(b.calls[c].conn, c, result)
+}
+
+// resultOn answers c's request on a connection.
+func (b *clientBed) resultOn(conn uint64, c *Call, result string) []ClientAction {
+	return b.reply(conn, mdp.ClientFinal, string(c.Service), `{"jsonrpc":"2.0","id":`+b.calls[c].legs[conn]+`,"result":`+result+`}`)
 }
 
 func (b *clientBed) partial(c *Call, result string) []ClientAction {
@@ -300,9 +383,12 @@ func (b *clientBed) partial(c *Call, result string) []ClientAction {
 
 // refuse answers c's last request with an error of the broker.
 func (b *clientBed) refuse(c *Call, code int, data string) []ClientAction {
-	r := b.calls[c]
-	body := jsonrpc.AppendFailure(nil, []byte(r.id), code, "no", []byte(data))
-	return b.reply(r.conn, mdp.ClientFinal, string(c.Service), string(body))
+	return b.refuseOn(b.calls[c].conn, c, code, data)
+}
+
+func (b *clientBed) refuseOn(conn uint64, c *Call, code int, data string) []ClientAction {
+	body := jsonrpc.AppendFailure(nil, []byte(b.calls[c].legs[conn]), code, "no", []byte(data))
+	return b.reply(conn, mdp.ClientFinal, string(c.Service), string(body))
 }
 
 const clientUntouched = `{"handed_over":false}`

@@ -49,7 +49,7 @@ func (l *clientLoop) round() {
 	l.now = l.now.Add(time.Microsecond)
 	body := l.body[0][:0]
 	body = append(body, `{"jsonrpc":"2.0","id":`...)
-	body = strconv.AppendUint(body, c.progress.id, 10)
+	body = strconv.AppendUint(body, c.progress.main.id, 10)
 	l.body[0] = append(body, `,"result":{"cups":1}}`...)
 	cmd := mdp.Command{Version: mdp.V02, Kind: mdp.ClientFinal, Service: c.Service, Body: l.body[:]}
 	l.event.Received(1, cmd.AppendTo(l.reply[:0]))

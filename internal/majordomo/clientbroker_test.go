@@ -14,7 +14,7 @@ import (
 // time.
 type clientMesh struct {
 	*clientBed
-	brokers []*Broker
+	brokers []*Broker // nil: it isn't there
 	workers []*Peer
 	peers   map[uint64]*Peer
 	broker  map[uint64]*Broker
@@ -186,36 +186,56 @@ func TestClientAndBrokerStayInTouch(t *testing.T) {
 func TestClientFailsOverBetweenBrokers(t *testing.T) {
 	t.Parallel()
 	m := newClientMesh(t, 2)
-	once, again := m.ask(&Call{}), m.ask(&Call{Idempotent: true})
+	once, again := []*Call{}, []*Call{}
+	for range 8 {
+		once = append(once, m.ask(&Call{}))
+		again = append(again, m.ask(&Call{Idempotent: true}))
+	}
+	var there []*Call
+	for _, c := range once {
+		if m.conns[m.calls[c].conn].broker == 0 {
+			there = append(there, c)
+		}
+	}
+	require.NotEmpty(t, there)
+	require.Less(t, len(there), len(once))
 	m.crash(0)
-	m.failed(once, jsonrpc.CodeBrokerLost)
-	m.held = m.held[1:] // it died with its broker
+	for _, c := range there {
+		m.failed(c, jsonrpc.CodeBrokerLost)
+	}
 	m.reply()
-	m.succeeded(again, `{"n":1}`)
+	for _, c := range again {
+		m.succeeded(c, `{"n":1}`)
+	}
+	for _, c := range once {
+		require.True(t, m.calls[c].done)
+	}
 	m.start(0, "2")
-	m.crash(1)
 	m.elapse(time.Second)
+	m.crash(1)
 	later := m.ask(&Call{})
 	m.reply()
 	m.succeeded(later, `{"n":1}`)
-	require.Equal(t, 0, m.conns[m.last].broker, "it came back")
+	require.Equal(t, 0, m.conns[m.calls[later].conn].broker, "it came back")
 }
 
 func TestClientLeavesWhatDrains(t *testing.T) {
 	t.Parallel()
 	m := newClientMesh(t, 2)
-	running, queued := m.ask(&Call{}), m.ask(&Call{})
+	var calls []*Call
+	for range 8 {
+		calls = append(calls, m.ask(&Call{}))
+	}
 	m.fromBroker(m.brokers[0], m.brokers[0].Step(m.now, &Event{Kind: Drain}))
-	require.Len(t, m.held, 2, "what was queued runs elsewhere")
-	m.reply()
-	m.succeeded(running, `{"n":1}`)
-	m.succeeded(queued, `{"n":1}`)
-	require.Equal(t, 2, m.runs)
-	require.True(t, m.conns[1].over)
 	next := m.ask(&Call{})
+	require.Equal(t, 1, m.conns[m.calls[next].conn].broker)
+	require.False(t, m.conns[1].over, "what runs there has to reply")
 	m.reply()
-	m.succeeded(next, `{"n":1}`)
-	require.Equal(t, 1, m.conns[m.last].broker)
+	for _, c := range append(calls, next) {
+		m.succeeded(c, `{"n":1}`)
+	}
+	require.Equal(t, 9, m.runs, "what was queued ran elsewhere")
+	require.True(t, m.conns[1].over)
 }
 
 func TestClientCancelsAtBroker(t *testing.T) {
@@ -226,7 +246,7 @@ func TestClientCancelsAtBroker(t *testing.T) {
 	m.carryOut(m.abort(queued, errClientCut))
 	m.reply()
 	require.Equal(t, 1, m.runs, "it never reached a worker")
-	require.EqualValues(t, 1, m.s.Counts().Late, "the broker's word of it")
+	require.EqualValues(t, 1, m.s.counts.Late, "the broker's word of it")
 }
 
 func TestClientKeySurvivesConnection(t *testing.T) {

@@ -15,6 +15,7 @@ type callState uint8
 const (
 	callIdle    callState = iota // in no list: not the session's, or just changing its state
 	callWaiting                  // for a connection
+	callPinned                   // for a connection to the run of the broker that knows its key
 	callOut                      // sent; its reply is due
 	callBacking                  // waits before it is sent again
 )
@@ -24,16 +25,44 @@ type callProgress struct {
 	state    callState
 	parted   bool // a part of its stream came
 	moved    bool // it was sent again for free
+	hedged   bool // a second broker was asked, or not, when its time had come
 	sends    int
 	reached  int // sends after which nobody knows whether a worker had it
 	read     int // parts that the broker wasn't yet told of
 	size     int
-	id       uint64
 	deadline time.Duration // 0: none
-	link     *clientLink   // callOut
-	home     brokerIdentity
-	place    node[Call]
+	hedgeAt  time.Duration // callOut: when a second broker is asked; 0: never
+	until    time.Duration // callPinned: how long it waits
+
+	main  callLeg
+	hedge *callLeg // callOut: the same request at a second broker
+
+	home     brokerIdentity // the only run of a broker that may be asked again
+	homeAt   *clientBroker  // by which endpoint it was asked
+	refusers []*clientLink  // that had no worker or room for it
 	timer    timer
+}
+
+// callLeg is a request at a broker. A call that is out has one, or two where it is
+// hedged.
+type callLeg struct {
+	id    uint64
+	link  *clientLink // nil: it isn't out
+	at    time.Duration
+	timed bool       // its link knows how long it took
+	place node[Call] // of the main one also in the lists of calls that wait
+}
+
+// leg returns c's request that is out on l, or nil.
+func (c *Call) leg(l *clientLink) *callLeg {
+	p := &c.progress
+	switch {
+	case p.main.link == l:
+		return &p.main
+	case p.hedge != nil && p.hedge.link == l:
+		return p.hedge
+	}
+	return nil
 }
 
 // maxID bounds the ids of requests: any JSON peer reads and writes numbers below
@@ -54,7 +83,7 @@ func (s *ClientSession) accept(c *Call) {
 	p.timer.kind, p.timer.owner = clientTimerCall, c
 	s.pending++
 	s.pendingBytes += int64(p.size)
-	s.armDeadline(p)
+	s.arrange(c)
 	s.submit(c)
 }
 
@@ -73,6 +102,8 @@ func (s *ClientSession) unacceptable(c *Call) *Failure {
 		wrong = "an opaque call can be neither a notification nor keyed"
 	case !s.cfg.Opaque && (c.Method == "" || c.Body != nil):
 		wrong = "a call has a method and no body"
+	case c.Hedge > 0 && !c.mayHedge():
+		wrong = "only an idempotent call without key that is no notification and no stream can be hedged"
 	}
 	if wrong != "" {
 		return &Failure{Code: jsonrpc.CodeInvalidRequest, Text: wrong, HandedOver: HandedNo, Local: true}
@@ -108,29 +139,51 @@ func (c *Call) length() int {
 // submit sends c if it can be sent, and keeps it until then otherwise. It is in no
 // list.
 func (s *ClientSession) submit(c *Call) {
-	p, l := &c.progress, s.current
-	serving := l != nil && l.state == linkServing
-	switch {
-	case p.home.known() && serving && l.identity != p.home:
-		s.fail(c, &Failure{
-			Code: jsonrpc.CodeOutcomeUnknown, Text: "the run of the broker that had the call, and knows its key, can't be asked any more",
-			HandedOver: HandedMaybe, Local: true,
-		})
-	case p.home.known() && !serving:
-		p.state = callWaiting
-		s.pinned.pushBack(&p.place, c)
-	case !serving || s.cfg.Opaque && l.out.n > 0:
-		p.state = callWaiting
-		s.waiting.pushBack(&p.place, c)
-	default:
+	p := &c.progress
+	if p.home.known() {
+		if l := s.servingAs(p.home); l != nil {
+			s.transmit(l, c)
+			return
+		}
+		s.pin(c)
+		return
+	}
+	if l := s.choose(c); l != nil {
 		s.transmit(l, c)
+		return
+	}
+	p.state = callWaiting
+	s.waiting.pushBack(&p.main.place, c)
+}
+
+// pin keeps c until the run of its broker that knows its key is connected again.
+func (s *ClientSession) pin(c *Call) {
+	p := &c.progress
+	if s.known[p.homeAt.number] != p.homeAt {
+		s.fail(c, homeless())
+		return
+	}
+	p.state, p.until = callPinned, s.now+p.homeAt.patience
+	p.homeAt.pinned.pushBack(&p.main.place, c)
+	s.arrange(c)
+}
+
+// homeless is why a call fails that only one run of a broker could be asked for.
+func homeless() *Failure {
+	return &Failure{
+		Code: jsonrpc.CodeOutcomeUnknown, Text: "the run of the broker that had the call, and knows its key, can't be asked any more",
+		HandedOver: HandedMaybe, Local: true,
 	}
 }
 
-// flush sends on l what waits for it.
-func (s *ClientSession) flush(l *clientLink) {
-	for c := s.waiting.front(); c != nil && !(s.cfg.Opaque && l.out.n > 0); c = s.waiting.front() {
-		c.progress.place.unlink()
+// flush sends what waits for any connection.
+func (s *ClientSession) flush() {
+	for c := s.waiting.front(); c != nil; c = s.waiting.front() {
+		l := s.choose(c)
+		if l == nil {
+			return
+		}
+		c.progress.main.place.unlink()
 		s.transmit(l, c)
 	}
 }
@@ -142,20 +195,35 @@ func (s *ClientSession) transmit(l *clientLink, c *Call) {
 		s.expire(c)
 		return
 	}
-	body := c.Body
-	if !s.cfg.Opaque {
-		if l.plain && mdp.Reserved(c.Service) {
-			// It would take the envelope for its own kind of body.
+	if l.plain && !s.cfg.Opaque && mdp.Reserved(c.Service) {
+		// It would take the envelope for its own kind of body.
+		if l = s.knowing(); l == nil {
 			s.fail(c, &Failure{
 				Code: jsonrpc.CodeMethodNotFound, Text: "the broker speaks plain MDP and takes no JSON-RPC for " + quoted(string(c.Service)),
 				HandedOver: HandedNo, Local: true,
 			})
 			return
 		}
+	}
+	p.state, p.read, p.until = callOut, 0, 0
+	s.dispatch(l, c, &p.main)
+	if c.Hedge > 0 && !p.hedged {
+		p.hedgeAt = s.now + c.Hedge
+		s.arrange(c)
+	} else if p.home.known() {
+		s.arrange(c) // it may have been pinned
+	}
+}
+
+// dispatch sends c on l as leg.
+func (s *ClientSession) dispatch(l *clientLink, c *Call, leg *callLeg) {
+	p := &c.progress
+	body := c.Body
+	if !s.cfg.Opaque {
 		if !c.Notify {
-			s.assign(c)
+			s.assign(c, leg)
 		}
-		body = append(s.arena.frames(1), s.envelope(l, c))
+		body = append(s.memory(l).frames(1), s.envelope(l, c, leg))
 	}
 	if p.sends == 0 {
 		s.earnRetries()
@@ -165,13 +233,13 @@ func (s *ClientSession) transmit(l *clientLink, c *Call) {
 	s.counts.Sent++
 	p.sends++
 	s.send(l, c, &mdp.Command{Version: s.cfg.Speak.version(), Kind: mdp.ClientRequest, Service: c.Service, Body: body})
-	p.state, p.link, p.read = callOut, l, 0
-	l.out.pushBack(&p.place, c)
+	leg.link, leg.at, leg.timed = l, s.now, false
+	l.out.pushBack(&leg.place, c)
 }
 
-// assign gives c an id that no other call has. Each request has one of its own, so
-// that a late reply to an earlier one is known for what it is.
-func (s *ClientSession) assign(c *Call) {
+// assign gives a request of c an id that no other has, so that a late reply to an
+// earlier one is known for what it is.
+func (s *ClientSession) assign(c *Call, leg *callLeg) {
 	var at uint32
 	if n := len(s.unused); n > 0 {
 		at, s.unused = s.unused[n-1], s.unused[:n-1]
@@ -182,14 +250,18 @@ func (s *ClientSession) assign(c *Call) {
 	sl := &s.slots[at]
 	sl.call = c
 	sl.generation++
-	c.progress.id = (sl.generation<<s.slotBits | uint64(at)) & maxID
+	leg.id = (sl.generation<<s.slotBits | uint64(at)) & maxID
 }
 
 // envelope writes c's request for the broker at l.
-func (s *ClientSession) envelope(l *clientLink, c *Call) []byte {
+func (s *ClientSession) envelope(l *clientLink, c *Call, leg *callLeg) []byte {
 	p := &c.progress
+	attempt := 1 + p.reached
+	if leg == p.hedge {
+		attempt++
+	}
 	head := jsonrpc.RequestHead{
-		ID: p.id, Notify: c.Notify, Method: c.Method, Key: c.Key, Attempt: 1 + p.reached,
+		ID: leg.id, Notify: c.Notify, Method: c.Method, Key: c.Key, Attempt: attempt,
 		TraceParent: c.TraceParent, TraceState: c.TraceState, Caller: c.Caller, Strings: c.Strings,
 	}
 	if p.deadline > 0 {
@@ -197,6 +269,9 @@ func (s *ClientSession) envelope(l *clientLink, c *Call) []byte {
 	}
 	if !l.plain {
 		head.Window = c.Window // nobody can be given credit through a plain broker
+	}
+	if l.copies {
+		return jsonrpc.AppendRequest(s.reused.bytes(p.size), &head, c.Params)
 	}
 	if p.size > maxScratch {
 		return jsonrpc.AppendRequest(make([]byte, 0, p.size), &head, c.Params)
@@ -208,19 +283,29 @@ func (s *ClientSession) envelope(l *clientLink, c *Call) []byte {
 // maxScratch is how large an envelope is that is written once more for its size.
 const maxScratch = 4 << 10
 
-// takeBack takes c out of the list that it is in, and from the connection that it
+// takeBack takes c out of the list that it is in, and from the connections that it
 // is out on.
 func (s *ClientSession) takeBack(c *Call) {
 	p := &c.progress
-	p.place.unlink()
-	p.state = callIdle
-	l := p.link
-	if l == nil {
+	p.state, p.hedgeAt = callIdle, 0
+	if h := p.hedge; h != nil {
+		p.hedge = nil
+		s.release(c, h)
+	}
+	if p.main.link == nil {
+		p.main.place.unlink()
 		return
 	}
-	p.link = nil
+	s.release(c, &p.main)
+}
+
+// release takes a request of c from the connection that it is out on.
+func (s *ClientSession) release(c *Call, leg *callLeg) {
+	l := leg.link
+	leg.place.unlink()
+	leg.link = nil
 	if !s.cfg.Opaque && !c.Notify {
-		at := uint32(p.id & (1<<s.slotBits - 1))
+		at := uint32(leg.id & (1<<s.slotBits - 1))
 		s.slots[at].call = nil
 		s.unused = append(s.unused, at)
 	}
@@ -230,7 +315,7 @@ func (s *ClientSession) takeBack(c *Call) {
 // finish ends c with what a says of it.
 func (s *ClientSession) finish(c *Call, a ClientAction) {
 	p := &c.progress
-	l := p.link
+	l := p.main.link
 	a.Kind, a.Call = ClientDone, c
 	s.act(a)
 	s.takeBack(c)
@@ -239,7 +324,7 @@ func (s *ClientSession) finish(c *Call, a ClientAction) {
 	s.pendingBytes -= int64(p.size)
 	*p = callProgress{}
 	if s.cfg.Opaque && l != nil && l.state == linkServing {
-		s.flush(l)
+		s.flush()
 	}
 }
 
@@ -257,32 +342,51 @@ func closedFailure(c *Call) *Failure {
 	return &Failure{Code: jsonrpc.CodeCancelled, Text: "the client was closed", HandedOver: c.handed(), Local: true, Cause: ErrClientClosed}
 }
 
-// armDeadline makes the call's timer that of its deadline.
-func (s *ClientSession) armDeadline(p *callProgress) {
-	if p.deadline > 0 {
-		s.wheel.set(&p.timer, p.deadline)
+// arrange sets c's timer to what is due first: its deadline, or before that a second
+// request, or the end of its wait for the broker that knows its key.
+func (s *ClientSession) arrange(c *Call) {
+	p := &c.progress
+	at := p.deadline
+	for _, other := range [...]time.Duration{p.hedgeAt, p.until} {
+		if other > 0 && (at == 0 || other < at) {
+			at = other
+		}
+	}
+	if at > 0 {
+		s.wheel.set(&p.timer, at)
+	} else {
+		s.wheel.stop(&p.timer)
 	}
 }
 
-// callFired does what c's timer was for: the end of its backoff, or its deadline.
+// callFired does what c's timer was for.
 func (s *ClientSession) callFired(c *Call) {
 	p := &c.progress
-	if p.state != callBacking {
+	switch {
+	case p.state == callBacking:
+		p.main.place.unlink()
+		s.arrange(c)
+		s.submit(c)
+		return
+	case p.deadline > 0 && s.now >= p.deadline:
 		s.expire(c)
 		return
+	case p.state == callPinned && s.now >= p.until:
+		s.fail(c, homeless())
+		return
+	case p.hedgeAt > 0 && s.now >= p.hedgeAt:
+		s.hedge(c)
 	}
-	p.place.unlink()
-	s.armDeadline(p)
-	s.submit(c)
+	s.arrange(c)
 }
 
 // expire ends c because its time is over.
 func (s *ClientSession) expire(c *Call) {
 	f := &Failure{Code: jsonrpc.CodeExpired, Text: "the call's time was over before the reply came", HandedOver: c.handed(), Local: true}
 	if c.progress.state != callOut {
-		f.Text, f.Cause = "the call's time was over before it could be sent", s.trouble
-		if s.trouble != nil {
-			f.Text += ": " + s.trouble.Error()
+		f.Text, f.Cause = "the call's time was over before it could be sent", s.nobody()
+		if f.Cause != nil {
+			f.Text += ": " + f.Cause.Error()
 		}
 	}
 	s.forsake(c, f)
@@ -304,11 +408,9 @@ func (s *ClientSession) abort(c *Call, why error) {
 // forsake ends c for this side and tells the broker, if it has c, that nobody waits
 // for the reply any more.
 func (s *ClientSession) forsake(c *Call, f *Failure) {
-	l := c.progress.link
-	if l != nil && !l.plain && !s.cfg.Opaque {
-		s.sendOwn(l, cancelService, s.management(mdp.MMICancel, c.progress.id, 0))
-	}
+	l := c.progress.main.link
 	if l == nil || !s.cfg.Opaque {
+		s.cancel(c, nil)
 		s.fail(c, f)
 		return
 	}
@@ -318,12 +420,29 @@ func (s *ClientSession) forsake(c *Call, f *Failure) {
 	s.drop(l)
 	s.hangup(l.conn)
 	s.fail(c, f)
-	switch {
+	switch b := l.broker; {
 	case was != linkServing:
 	case l.plain && !l.spoke && f.Code == jsonrpc.CodeExpired:
-		s.moveOn(l, ErrBrokerSilent) // there is no other sign that a plain broker is dead
+		s.failed(b, ErrBrokerSilent) // there is no other sign that a plain broker is dead
+		s.redialing(l, ErrBrokerSilent)
+	case b.placed:
+		s.dial(b)
 	default:
-		s.dial()
+		s.rest(b, 0, errNoPlace)
+	}
+}
+
+// cancel tells the brokers that have c, but for that of one leg, that nobody waits
+// for their reply any more.
+func (s *ClientSession) cancel(c *Call, but *callLeg) {
+	for _, leg := range [...]*callLeg{&c.progress.main, c.progress.hedge} {
+		if leg == nil || leg == but || leg.link == nil {
+			continue
+		}
+		leg.link.gaveUp(leg, s.now)
+		if !leg.link.plain && !s.cfg.Opaque {
+			s.sendOwn(leg.link, cancelService, s.management(mdp.MMICancel, leg.id, 0))
+		}
 	}
 }
 
@@ -331,12 +450,12 @@ func (s *ClientSession) forsake(c *Call, f *Failure) {
 // "Streams").
 func (s *ClientSession) credit(c *Call, n int) {
 	p := &c.progress
-	if p.state != callOut || p.link.plain || s.cfg.Opaque || c.Window <= 0 || n <= 0 {
+	if p.state != callOut || p.main.link.plain || s.cfg.Opaque || c.Window <= 0 || n <= 0 {
 		return
 	}
 	p.read += n
 	if p.read >= c.Window/2 {
-		s.sendOwn(p.link, creditService, s.management(mdp.MMICredit, p.id, p.read))
+		s.sendOwn(p.main.link, creditService, s.management(mdp.MMICredit, p.main.id, p.read))
 		p.read = 0
 	}
 }
@@ -348,32 +467,44 @@ func (s *ClientSession) sent(ev *ClientEvent) {
 	}
 }
 
-// unsent ends c because its request, which its connection didn't take, never left;
-// or where the connection has ended, has it wait for the next one.
+// unsent ends c because its request, which its connection didn't take, never left.
+// Where the connection has ended, it takes nothing more, and c is sent on another.
 func (s *ClientSession) unsent(ev *ClientEvent) {
 	c := ev.Call
 	p := &c.progress
-	if p.state != callOut || p.link.conn != ev.Conn {
+	l := s.link(ev.Conn)
+	if l == nil || p.state != callOut {
 		return
 	}
-	if ev.Failure.Code == 0 {
+	leg := c.leg(l)
+	if leg == nil {
+		return
+	}
+	ended := ev.Failure.Code == 0
+	served := l.state == linkServing
+	if ended && served {
+		s.retire(l)
+	}
+	p.sends--
+	switch {
+	case p.hedge != nil:
+		s.dropLeg(c, leg)
+	case ended:
 		s.takeBack(c)
-		p.sends--
-		p.state = callWaiting
-		if p.home.known() {
-			s.pinned.pushBack(&p.place, c)
-		} else {
-			s.waiting.pushBack(&p.place, c)
+		s.submit(c)
+	default:
+		f := ev.Failure
+		f.Local = true
+		f.HandedOver = HandedNo
+		if p.reached > 0 {
+			f.HandedOver = HandedMaybe
 		}
-		return
+		s.fail(c, &f)
 	}
-	f := ev.Failure
-	f.Local = true
-	f.HandedOver = HandedNo
-	if c.progress.reached > 0 {
-		f.HandedOver = HandedMaybe
+	if ended && served {
+		s.failed(l.broker, ev.Err)
+		s.redialing(l, ev.Err)
 	}
-	s.fail(c, &f)
 }
 
 var (

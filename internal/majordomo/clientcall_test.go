@@ -27,17 +27,17 @@ func TestClientRequestOnTheWire(t *testing.T) {
 	}{
 		"mesh": {
 			SpeakMesh, []string{"MDPC02", "\x01", "tea"},
-			`{"jsonrpc":"2.0","id":16385,"method":"tea.brew","meta":{"timeout_ms":1501,"key":"k1","attempt":1,"window":32,` +
+			`{"jsonrpc":"2.0","id":32769,"method":"tea.brew","meta":{"timeout_ms":1501,"key":"k1","attempt":1,"window":32,` +
 				`"traceparent":"00-1-2-03","tracestate":"a=b","caller":"me","tenant":"t"},"params":{"kind":"oolong"}}`,
 		},
 		"MDP/0.2": {
 			SpeakMDP02, []string{"MDPC02", "\x01", "tea"},
-			`{"jsonrpc":"2.0","id":16385,"method":"tea.brew","meta":{"timeout_ms":1501,"key":"k1","attempt":1,` +
+			`{"jsonrpc":"2.0","id":32769,"method":"tea.brew","meta":{"timeout_ms":1501,"key":"k1","attempt":1,` +
 				`"traceparent":"00-1-2-03","tracestate":"a=b","caller":"me","tenant":"t"},"params":{"kind":"oolong"}}`,
 		},
 		"MDP/0.1": {
 			SpeakMDP01, []string{"", "MDPC01", "tea"},
-			`{"jsonrpc":"2.0","id":16385,"method":"tea.brew","meta":{"timeout_ms":1501,"key":"k1","attempt":1,` +
+			`{"jsonrpc":"2.0","id":32769,"method":"tea.brew","meta":{"timeout_ms":1501,"key":"k1","attempt":1,` +
 				`"traceparent":"00-1-2-03","tracestate":"a=b","caller":"me","tenant":"t"},"params":{"kind":"oolong"}}`,
 		},
 	}
@@ -80,14 +80,14 @@ func TestClientRepliesByID(t *testing.T) {
 	require.NotEqual(t, b.calls[first].id, b.calls[third].id, "the slot is used again, the id isn't")
 	require.Empty(t, b.result(first, "1"))
 	require.False(t, b.calls[third].done)
-	for _, id := range []string{`"16385"`, "-16385", "1e3", "99999999999999999999", "null", "0", "16384", "4294967297"} {
+	for _, id := range []string{`"32769"`, "-32769", "1e3", "99999999999999999999", "null", "0", "32768", "4294967297"} {
 		require.Empty(t, b.reply(1, mdp.ClientFinal, "tea", `{"jsonrpc":"2.0","id":`+id+`,"result":1}`), id)
 	}
 	for _, body := range []string{"not json", "[]", "{}", `{"jsonrpc":"2.0","id":` + b.calls[third].id + `,"id":1,"result":1}`} {
 		require.Empty(t, b.reply(1, mdp.ClientFinal, "tea", body))
 	}
 	require.Empty(t, b.reply(1, mdp.ClientFinal, "tea", "a", `{"jsonrpc":"2.0","id":`+b.calls[third].id+`,"result":1}`), "two frames are no JSON-RPC")
-	require.EqualValues(t, 15, b.s.Counts().Late)
+	require.EqualValues(t, 15, b.s.counts.Late)
 }
 
 func TestClientReplyOnAnotherConnection(t *testing.T) {
@@ -95,12 +95,8 @@ func TestClientReplyOnAnotherConnection(t *testing.T) {
 	b := newServedClient(t, ClientConfig{Brokers: 2, HeartbeatInterval: time.Second})
 	c := &Call{}
 	b.call(c)
-	b.pass(1500 * time.Millisecond)
-	b.pong(1, "1", true)
-	b.serve("1")
-	b.calls[c].conn = 2
-	require.Empty(t, b.result(c, "1"), "ids count on one connection only")
-	b.calls[c].conn = 1
+	b.serveOn(2, "1")
+	require.Empty(t, b.reply(2, mdp.ClientFinal, "tea", `{"jsonrpc":"2.0","id":`+b.calls[c].id+`,"result":1}`), "ids count on one connection only")
 	b.result(c, "1")
 	b.succeeded(c, "1")
 }
@@ -209,9 +205,9 @@ func TestClientDeadline(t *testing.T) {
 		require.Equal(t, HandedMaybe, f.HandedOver)
 		require.True(t, f.Local)
 		require.Empty(t, b.reply(1, mdp.ClientFinal, mdp.MMICancel, ""))
-		require.Zero(t, b.s.Counts().Late)
+		require.Zero(t, b.s.counts.Late)
 		require.Empty(t, b.result(c, "1"))
-		require.EqualValues(t, 1, b.s.Counts().Late)
+		require.EqualValues(t, 1, b.s.counts.Late)
 	})
 	t.Run("farther than a timer reaches", func(t *testing.T) {
 		t.Parallel()
@@ -306,14 +302,12 @@ func TestClientNotify(t *testing.T) {
 	require.Equal(t, `{"jsonrpc":"2.0","method":"tea.brew","meta":{"attempt":1}}`, b.sent(a))
 	b.succeeded(c, "")
 	require.Empty(t, b.reply(1, mdp.ClientFinal, "tea", ""), "the broker's acknowledgement")
-	require.Zero(t, b.s.Counts().Late)
+	require.Zero(t, b.s.counts.Late)
 
 	b.takesNothing = true
 	c = &Call{Notify: true}
 	require.Equal(t, []string{"send"}, clientKinds(b.call(c)), "it isn't done before it is on its way")
-	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Call: c, Err: errClientCut}), "the connection has ended")
-	b.calls[c].sends = 0
-	b.cut(1)
+	require.Equal(t, []string{"hangup"}, clientKinds(b.unsent(1, c, Failure{})), "the connection has ended")
 	b.pass(time.Second)
 	require.Equal(t, []string{"send"}, clientKinds(b.serve("2")))
 	require.Equal(t, []string{"done"}, clientKinds(b.step(&ClientEvent{Kind: ClientSent, Conn: 2, Call: c})))
@@ -350,13 +344,23 @@ func TestClientUnsent(t *testing.T) {
 	require.Equal(t, HandedMaybe, b.failed(c, jsonrpc.CodeTooLarge).HandedOver, "the first request may have reached a worker")
 
 	b = newServedClient(t, ClientConfig{})
-	c = &Call{}
+	c, waits := &Call{NoRetry: true}, &Call{}
+	b.call(waits)
 	b.call(c)
-	b.calls[c].untouched()
-	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Call: c, Err: errClientCut}), "the connection has ended")
-	b.cut(1)
+	require.Empty(t, clientKinds(b.unsent(1, c, Failure{})), "the connection has ended, and may have brought replies")
 	b.pass(time.Second)
 	require.Equal(t, []string{"send"}, clientKinds(b.serve("2")), "it never left, so it is safe to send")
+	b.result(waits, "1")
+	b.succeeded(waits, "1")
+	b.result(c, "1")
+	b.succeeded(c, "1")
+
+	b = newFullClient(t, ClientConfig{Brokers: 2})
+	c = &Call{}
+	b.call(c)
+	first := b.calls[c].conn
+	require.Equal(t, []string{"hangup", "send"}, clientKinds(b.unsent(first, c, Failure{})), "at once elsewhere")
+	require.NotEqual(t, first, b.calls[c].conn)
 	b.result(c, "1")
 	b.succeeded(c, "1")
 }
@@ -479,18 +483,19 @@ func TestClientOpaqueGivenUp(t *testing.T) {
 	b := newServedClient(t, ClientConfig{Opaque: true, Speak: SpeakMDP01, Brokers: 2})
 	dead := &Call{Body: body, Deadline: b.now.Add(time.Second)}
 	b.call(dead)
-	b.pass(1001 * time.Millisecond)
+	b.pass(1000 * time.Millisecond)
 	b.failed(dead, jsonrpc.CodeExpired)
-	require.Equal(t, 1, b.conns[2].broker, "a plain broker that never said anything is left")
-	b.serve("")
+	require.ErrorIs(t, b.s.known[0].trouble, ErrBrokerSilent, "a plain broker that never said anything")
+	require.Equal(t, 1, b.s.known[0].failures)
+	b.serveOn(2, "")
 	alive := &Call{Body: body}
 	b.call(alive)
 	b.reply(2, mdp.ClientFinal, "tea", "1")
 	slow := &Call{Body: body, Deadline: b.now.Add(time.Second)}
 	b.call(slow)
-	b.pass(1001 * time.Millisecond)
+	require.Equal(t, []string{"dial", "hangup", "done", "dial"}, clientKinds(b.pass(1000*time.Millisecond)))
 	b.failed(slow, jsonrpc.CodeExpired)
-	require.Equal(t, 1, b.conns[3].broker)
+	require.Equal(t, 1, b.conns[b.last].broker, "one that has answered is dialled at once")
 
 	drained := newServedClient(t, ClientConfig{Opaque: true, Brokers: 2, HeartbeatInterval: time.Second})
 	c := &Call{Body: body}
@@ -499,7 +504,7 @@ func TestClientOpaqueGivenUp(t *testing.T) {
 	drained.pong(1, "1", true)
 	next := &Call{Body: body}
 	drained.call(next)
-	drained.serve("1")
+	drained.serveOn(2, "1")
 	require.EqualValues(t, 2, drained.calls[next].conn)
 	require.Equal(t, []string{"hangup", "done"}, clientKinds(drained.abort(c, errClientCut)), "the other connection goes on")
 }

@@ -8,14 +8,21 @@ import (
 )
 
 // ClientConfig is what a client's session is made with. The zero value of each
-// member stands for its default, but for Brokers and Random, which are required.
+// member stands for its default, but for Random, which is required.
 type ClientConfig struct {
-	Brokers int // how many endpoints there are; a ClientDial action names one by its index
-	Speak   Speak
+	Brokers    int // how many brokers are known at first, by the numbers from 0; none is fine where ClientBrokers tells of them
+	MaxBrokers int // 16: to how many there are connections; which ones of more is random
+	Speak      Speak
 	// Opaque makes a session for calls whose bodies aren't JSON-RPC. Nothing
-	// correlates two of them, so only one is out at a time, and giving one up
-	// ends the connection.
+	// correlates two of them, so only one is out on a connection at a time, and
+	// giving one up ends the connection.
 	Opaque bool
+	// Address returns what texts call the broker of a number. If nil, they say the
+	// number.
+	Address func(broker int) string
+	// Presence is a JSON object that says who this side is: the params of the first
+	// mmi.ping on each connection. Nil: none.
+	Presence []byte
 
 	HeartbeatInterval time.Duration // 2.5 s, until a broker says what it wants
 	Liveness          int           // 3 intervals of silence end a connection, likewise
@@ -42,8 +49,8 @@ const maxPendingLimit = 1 << 24
 // withDefaults returns c complete, or what is wrong with it.
 func (c ClientConfig) withDefaults() (ClientConfig, error) {
 	switch {
-	case c.Brokers < 1:
-		return c, errors.New("majordomo: ClientConfig.Brokers must be at least 1")
+	case c.Brokers < 0:
+		return c, errors.New("majordomo: ClientConfig.Brokers is negative")
 	case c.Random == nil:
 		return c, errors.New("majordomo: ClientConfig.Random is required")
 	case c.Speak > SpeakMDP01:
@@ -78,6 +85,7 @@ func (c ClientConfig) withDefaults() (ClientConfig, error) {
 		at   *int
 		def  int
 	}{
+		{"MaxBrokers", &c.MaxBrokers, 16},
 		{"Liveness", &c.Liveness, 3},
 		{"MaxAttempts", &c.MaxAttempts, 4},
 		{"RetryReserve", &c.RetryReserve, 10},

@@ -14,7 +14,8 @@ func TestClientConfig(t *testing.T) {
 	t.Parallel()
 	random := func() uint64 { return 0 }
 	for name, cfg := range map[string]ClientConfig{
-		"Brokers":           {Random: random},
+		"Brokers is":        {Random: random, Brokers: -1},
+		"MaxBrokers":        {Random: random, MaxBrokers: -1},
 		"Random":            {Brokers: 1},
 		"Speak":             {Brokers: 1, Random: random, Speak: SpeakMDP01 + 1},
 		"HeartbeatInterval": {Brokers: 1, Random: random, HeartbeatInterval: -1},
@@ -37,7 +38,7 @@ func TestClientConfig(t *testing.T) {
 	require.NoError(t, err)
 	cfg.Random = nil
 	require.Equal(t, ClientConfig{
-		Brokers: 2, HeartbeatInterval: 2500 * time.Millisecond, Liveness: 3, DialTimeout: 5 * time.Second,
+		Brokers: 2, MaxBrokers: 16, HeartbeatInterval: 2500 * time.Millisecond, Liveness: 3, DialTimeout: 5 * time.Second,
 		RedialMin: 100 * time.Millisecond, RedialMax: 30 * time.Second, RetryMin: 20 * time.Millisecond, RetryMax: 2 * time.Second,
 		MaxAttempts: 4, RetryBudget: 0.1, RetryReserve: 10, MaxPending: 10_000, MaxPendingBytes: 256 << 20,
 	}, cfg)
@@ -59,38 +60,46 @@ func TestClientConnects(t *testing.T) {
 	require.Equal(t, []string{"dial"}, clientKinds(b.call(c)))
 	ping := b.dialed(1)
 	require.Equal(t, []string{"send"}, clientKinds(ping), "the call waits for the pong")
-	require.JSONEq(t, `{"jsonrpc":"2.0","id":16384,"method":"mmi.ping","meta":{}}`, b.sent(ping))
+	require.JSONEq(t, `{"jsonrpc":"2.0","id":32768,"method":"mmi.ping","meta":{}}`, b.sent(ping))
 	require.Empty(t, b.dialed(1), "told twice")
 	call := b.pong(1, "1", false)
 	require.Equal(t, []string{"send"}, clientKinds(call))
-	require.JSONEq(t, `{"jsonrpc":"2.0","id":16385,"method":"tea.brew","meta":{"attempt":1}}`, b.sent(call))
+	require.JSONEq(t, `{"jsonrpc":"2.0","id":32769,"method":"tea.brew","meta":{"attempt":1}}`, b.sent(call))
 	require.Equal(t, []string{"done"}, clientKinds(b.result(c, `{"cups":1}`)))
 	b.succeeded(c, `{"cups":1}`)
 }
 
-func TestClientDialsRoundTheList(t *testing.T) {
+func TestClientDialsAll(t *testing.T) {
 	t.Parallel()
 	b := newClientBed(t, ClientConfig{Brokers: 3, Random: func() uint64 { return 1<<64 - 1 }})
-	b.wake()
-	var brokers []int
-	for range 3 {
-		brokers = append(brokers, b.conns[b.last].broker)
-		b.dialFailed(b.last)
+	require.Equal(t, []string{"dial", "dial", "dial"}, clientKinds(b.wake()))
+	for broker := range 3 {
+		require.Equal(t, broker, b.conns[uint64(broker+1)].broker)
 	}
-	require.Equal(t, []int{0, 1, 2}, brokers, "the others are tried at once")
+	b.serveOn(2, "1")
+	b.dialFailed(1)
+	b.dialFailed(3)
+	require.EqualValues(t, 3, b.last, "each after a wait of its own")
+	at := backoff(b.cfg.RedialMin, b.cfg.RedialMax, 0, b.cfg.Random)
+	b.pass(at - time.Millisecond)
 	require.EqualValues(t, 3, b.last)
-	b.pass(99 * time.Millisecond)
-	require.Greater(t, b.s.NextWake(), b.now)
 	b.pass(2 * time.Millisecond)
-	require.EqualValues(t, 4, b.last, "after a wait")
-	require.Equal(t, 0, b.conns[4].broker)
+	require.EqualValues(t, 5, b.last)
+	b.serveOn(b.to(0), "1")
+	b.dialFailed(b.to(2))
+	// Only the wait of the one that failed again has doubled.
+	b.cut(b.to(0))
+	b.cut(b.to(1))
+	for broker, failures := range []int{0, 0, 1} {
+		require.Equal(t, b.s.now+backoff(b.cfg.RedialMin, b.cfg.RedialMax, failures, b.cfg.Random), b.s.known[broker].rests)
+	}
 }
 
 func TestClientDialTimeout(t *testing.T) {
 	t.Parallel()
-	b := newClientBed(t, ClientConfig{Brokers: 2})
+	b := newClientBed(t, ClientConfig{})
 	b.wake()
-	require.Equal(t, []string{"hangup", "dial"}, clientKinds(b.pass(5*time.Second)))
+	require.Equal(t, []string{"hangup", "dial"}, clientKinds(b.pass(5*time.Second+time.Millisecond)))
 	require.Equal(t, []string{"hangup"}, clientKinds(b.dialed(1)), "the driver dialled what nobody wants any more")
 	require.Empty(t, b.step(&ClientEvent{Kind: ClientDialFailed, Conn: 1}), "an outdated failure is nothing new")
 	require.Equal(t, []string{"send"}, clientKinds(b.dialed(2)))
@@ -100,7 +109,7 @@ func TestClientPlainBroker(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
 		"digits":           "501",
-		"method not found": `{"jsonrpc":"2.0","id":16384,"error":{"code":-32601,"message":"?"}}`,
+		"method not found": `{"jsonrpc":"2.0","id":32768,"error":{"code":-32601,"message":"?"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,17 +127,18 @@ func TestClientPlainBroker(t *testing.T) {
 
 func TestClientPlainBrokerThatWorked(t *testing.T) {
 	t.Parallel()
-	b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, Brokers: 2, Random: func() uint64 { return 1<<64 - 1 }})
+	b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, Random: func() uint64 { return 1<<64 - 1 }})
 	for conn := range uint64(5) {
 		c := &Call{}
 		b.call(c)
 		b.result(c, "1")
 		b.cut(conn + 1)
-		require.Equal(t, conn+2, b.last, "at once: both have answered")
+		require.Equal(t, 1, b.s.brokers[0].failures, "it has answered")
+		b.pass(time.Second)
 		b.serve("")
 	}
 	b.cut(6)
-	require.EqualValues(t, 6, b.last, "this one never said a word")
+	require.Equal(t, 2, b.s.brokers[0].failures, "it never said a word")
 }
 
 func TestClientPongThatIsNone(t *testing.T) {
@@ -136,15 +146,15 @@ func TestClientPongThatIsNone(t *testing.T) {
 	for answer, text := range map[string]string{
 		"404": "404",
 		"xyz": "neither",
-		`{"jsonrpc":"2.0","id":16384,"error":{"code":-32008,"message":"not you"}}`: "not you (-32008)",
-		`{"jsonrpc":"2.0","id":16384,"result":7}`:                                  "can't be read",
+		`{"jsonrpc":"2.0","id":32768,"error":{"code":-32008,"message":"not you"}}`: "not you (-32008)",
+		`{"jsonrpc":"2.0","id":32768,"result":7}`:                                  "can't be read",
 	} {
 		b := newClientBed(t, ClientConfig{})
 		b.wake()
 		b.dialed(1)
 		a := b.reply(1, mdp.ClientFinal, mdp.MMIPing, answer)
 		require.Contains(t, clientKinds(a), "hangup")
-		require.ErrorContains(t, b.s.trouble, text)
+		require.ErrorContains(t, b.s.brokers[0].trouble, text)
 	}
 }
 
@@ -158,6 +168,7 @@ func TestClientBrokerThatNeverAnswers(t *testing.T) {
 	require.Equal(t, []string{"hangup", "dial"}, clientKinds(b.pass(100*time.Millisecond)))
 	b.pass(time.Second)
 	f := b.failed(c, jsonrpc.CodeExpired)
+	require.Contains(t, f.Text, "no broker serves: broker 0: no answer to mmi.ping")
 	require.Contains(t, f.Text, "set Speak to MDP02 or MDP01")
 	require.ErrorIs(t, f.Cause, ErrNoPong)
 	require.Equal(t, HandedNo, f.HandedOver)
@@ -190,7 +201,8 @@ func TestClientHeartbeats(t *testing.T) {
 		b.call(c)
 		require.Equal(t, 2, pings(b.pass(2999*time.Millisecond)))
 		require.False(t, b.calls[c].done)
-		require.Equal(t, []string{"hangup", "done", "dial"}, clientKinds(b.pass(2*time.Millisecond)))
+		require.Equal(t, []string{"hangup", "done"}, clientKinds(b.pass(time.Millisecond)))
+		require.Equal(t, []string{"dial"}, clientKinds(b.pass(time.Millisecond)))
 		require.ErrorIs(t, b.failed(c, jsonrpc.CodeBrokerLost).Cause, ErrBrokerSilent)
 	})
 	t.Run("any traffic is a sign of life", func(t *testing.T) {
@@ -201,7 +213,7 @@ func TestClientHeartbeats(t *testing.T) {
 			b.reply(1, mdp.ClientFinal, "tea", `{"jsonrpc":"2.0","id":"other","result":1}`)
 		}
 		require.EqualValues(t, 1, b.last)
-		require.EqualValues(t, 100, b.s.Counts().Late)
+		require.EqualValues(t, 100, b.s.counts.Late)
 	})
 	t.Run("nothing is asked while both sides talk", func(t *testing.T) {
 		t.Parallel()
@@ -270,11 +282,10 @@ func TestClientLeavesDrainingBroker(t *testing.T) {
 	b.call(running)
 	b.call(queued)
 	a := b.refuse(queued, jsonrpc.CodeDraining, clientUntouched)
-	require.Equal(t, []string{"dial"}, clientKinds(a), "the running call keeps its connection")
-	require.Equal(t, 1, b.conns[2].broker)
+	require.Empty(t, clientKinds(a), "the running call keeps its connection")
 	late := &Call{}
 	require.Empty(t, b.call(late))
-	a = b.serve("1")
+	a = b.serveOn(2, "1")
 	require.Equal(t, []string{"send", "send"}, clientKinds(a))
 	require.EqualValues(t, 2, b.calls[late].conn)
 	require.EqualValues(t, 2, b.calls[queued].conn)
@@ -284,6 +295,7 @@ func TestClientLeavesDrainingBroker(t *testing.T) {
 	b.succeeded(queued, "2")
 	b.pass(1500 * time.Millisecond)
 	b.pong(1, "1", true)
+	b.dialFailed(3)
 	require.Equal(t, []string{"done", "hangup"}, clientKinds(b.result(running, "1")), "its last reply ends a retiring connection")
 	b.succeeded(running, "1")
 	b.result(late, "3")
@@ -301,8 +313,8 @@ func TestClientDrainingPong(t *testing.T) {
 		require.Equal(t, []string{"hangup"}, clientKinds(b.pong(b.last, "1", true)))
 		b.pass(51 * time.Millisecond)
 	}
-	require.Equal(t, 5, b.s.redial.failures)
-	require.ErrorIs(t, b.s.trouble, ErrBrokerDraining)
+	require.Equal(t, 5, b.s.brokers[0].failures)
+	require.ErrorIs(t, b.s.brokers[0].trouble, ErrBrokerDraining)
 	b.serve("2")
 	b.result(c, "1")
 	b.succeeded(c, "1")
@@ -316,7 +328,7 @@ func TestClientRetiringConnectionLost(t *testing.T) {
 	b.call(again)
 	b.pass(1500 * time.Millisecond)
 	b.pong(1, "1", true)
-	b.serve("x")
+	b.serveOn(2, "x")
 	a := b.cut(1)
 	require.Equal(t, []string{"done", "send"}, clientKinds(a), "and nothing is dialled")
 	b.failed(once, jsonrpc.CodeBrokerLost)
@@ -331,9 +343,9 @@ func TestClientInvalidMessages(t *testing.T) {
 	require.Empty(t, b.message(1, []byte("rubbish")), "but not each time")
 	b.pass(1100 * time.Millisecond)
 	require.Len(t, b.message(1), 1)
-	require.EqualValues(t, 3, b.s.Counts().Invalid)
+	require.EqualValues(t, 3, b.s.counts.Invalid)
 	require.Empty(t, b.message(77, []byte("rubbish")), "no such connection")
-	require.EqualValues(t, 3, b.s.Counts().Invalid)
+	require.EqualValues(t, 3, b.s.counts.Invalid)
 }
 
 func TestClientClose(t *testing.T) {
@@ -346,14 +358,16 @@ func TestClientClose(t *testing.T) {
 	drained := &Call{NoRetry: true}
 	b.call(drained)
 	b.refuse(drained, jsonrpc.CodeDraining, clientUntouched)
-	b.serve("1")
+	b.serveOn(2, "1")
 	b.call(out)
 	// A call that waits: its connection is gone.
 	b.cut(2)
 	b.failed(out, jsonrpc.CodeBrokerLost)
 	b.call(waiting)
+	b.pass(time.Millisecond)
+	require.EqualValues(t, 4, b.last)
 	a := b.step(&ClientEvent{Kind: ClientClose})
-	require.ElementsMatch(t, []string{"done", "done", "done", "hangup", "hangup"}, clientKinds(a))
+	require.ElementsMatch(t, []string{"done", "done", "done", "hangup", "hangup", "hangup"}, clientKinds(a))
 	for call, handed := range map[*Call]HandedOver{backing: HandedNo, retired: HandedMaybe, waiting: HandedNo} {
 		f := b.failed(call, jsonrpc.CodeCancelled)
 		require.ErrorIs(t, f.Cause, ErrClientClosed)

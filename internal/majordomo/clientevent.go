@@ -23,6 +23,10 @@ type Call struct {
 	Key        string    // the idempotency key; empty: none
 	NoRetry    bool      // it is sent once, whatever happens
 	Window     int       // above 0: a stream, and how many of its parts may be unread
+	// Hedge is after how long without a reply a second broker is asked as well, if
+	// the budget for retries allows it; the first outcome counts. Zero: never. It is
+	// for idempotent calls without key that are neither notifications nor streams.
+	Hedge time.Duration
 
 	TraceParent string
 	TraceState  string
@@ -69,12 +73,12 @@ const (
 	ClientAbort                                 // nobody waits for Call any more, for Err; a Timeout() that is true makes it "expired", not "cancelled"
 	ClientCredit                                // N more parts of Call were read
 	ClientSent                                  // Conn took the message of Call, which is a notification
-	ClientUnsent                                // Conn didn't take Call's message, for Failure, or where that is zero, since it ended (ClientLost follows): it never left
+	ClientUnsent                                // Conn didn't take Call's message, for Failure, or where that is zero, since it ended, for Err (ClientLost follows): it never left
 	ClientDialed                                // Conn is connected
 	ClientDialFailed                            // Conn couldn't be connected, for Err
 	ClientLost                                  // Conn ended, for Err
 	ClientMessage                               // Conn brought Command, or something that gave Err
-	ClientBrokers                               // the brokers are those of Brokers, and no others
+	ClientBrokers                               // the brokers are those of Brokers, and no others; or with Err: none can be found any more
 	ClientWake                                  // the time of NextWake has come
 	ClientClose                                 // stop at once: what isn't done fails with ErrClientClosed
 )
@@ -83,9 +87,10 @@ const (
 type ClientEvent struct {
 	Kind     ClientEventKind
 	Conn     uint64
+	Copies   bool // ClientDialed: Conn keeps nothing of small messages (MaxReused)
 	Call     *Call
 	N        int
-	Brokers  []int // ClientBrokers: their numbers, each once; the session keeps nothing of it
+	Brokers  []int // ClientBrokers: their numbers; the session keeps nothing of it
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope
 	Failure  Failure // ClientMessage: what the Envelope says, where it is a failure; ClientUnsent: why
@@ -156,7 +161,7 @@ const (
 // ClientAction is something that a client's session wants done. Actions of one
 // step are to be carried out in their order.
 //
-// More than one connection can be open: one to a broker that drains stays until
+// There is a connection to each broker, and one to a broker that drains stays until
 // the replies that it owes have come. The driver keeps them by their numbers, each
 // until its ClientHangup or until it told its ClientDialFailed or ClientLost.
 type ClientAction struct {

@@ -10,11 +10,11 @@ import (
 // messages are split at newlines, frames at vertical bars.
 func FuzzClientMessage(f *testing.F) {
 	for _, seed := range []string{
-		`MDPC02|` + "\x03" + `|tea|{"jsonrpc":"2.0","id":16385,"result":1}`,
-		`MDPC02|` + "\x02" + `|tea|{"jsonrpc":"2.0","id":16385,"result":1}` + "\n" +
-			`MDPC02|` + "\x03" + `|tea|{"jsonrpc":"2.0","id":16385,"error":{"code":-32007,"message":"","data":{"handed_over":false}}}`,
-		`|MDPC01|tea|a|{"jsonrpc":"2.0","id":16386,"result":1}`,
-		`MDPC02|` + "\x03" + `|mmi.ping|{"jsonrpc":"2.0","id":16384,"result":{"incarnation":"1","draining":true}}`,
+		`MDPC02|` + "\x03" + `|tea|{"jsonrpc":"2.0","id":32769,"result":1}`,
+		`MDPC02|` + "\x02" + `|tea|{"jsonrpc":"2.0","id":32769,"result":1}` + "\n" +
+			`MDPC02|` + "\x03" + `|tea|{"jsonrpc":"2.0","id":32769,"error":{"code":-32007,"message":"","data":{"handed_over":false}}}`,
+		`|MDPC01|tea|a|{"jsonrpc":"2.0","id":32770,"result":1}`,
+		`MDPC02|` + "\x03" + `|mmi.ping|{"jsonrpc":"2.0","id":32768,"result":{"incarnation":"1","draining":true}}`,
 		`MDPC02|` + "\x03" + `|mmi.ping|501`,
 		`MDPC02|` + "\x03" + `|mmi.cancel|`,
 		`MDPW02|` + "\x06",

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
@@ -28,23 +27,28 @@ const (
 //	   └──────────┴──────────┴──────────┴─► over: failed, lost, silent
 //
 // Calls aren't sent before the answer to mmi.ping: it says whether the broker is
-// the one that knows a call's key, whether it takes anything at all, and whether it
-// is a plain one. To a broker that is configured as a plain one they are sent at
-// once.
+// the one that knows a call's key, whether it takes anything at all, whether it is
+// connected by another endpoint already, and whether it is a plain one. To a broker
+// that is configured as a plain one they are sent at once.
 type clientLink struct {
 	conn     uint64
-	broker   int
+	broker   *clientBroker
 	state    linkState
 	plain    bool
+	copies   bool // the connection keeps nothing of small messages
 	identity brokerIdentity
 	interval time.Duration
 	liveness int
 
 	timer  timer
-	spoke  bool // the broker sent something
+	due    time.Duration // what timer was set for
+	spoke  bool          // the broker sent something
 	heard  time.Duration
 	sent   time.Duration
 	pinged time.Duration
+
+	latency time.Duration // of replies, see measure
+	rested  time.Duration // when its last reply came
 
 	out list[Call]
 }
@@ -61,30 +65,37 @@ func (i brokerIdentity) known() bool { return i.incarnation != "" }
 // link returns the connection with that number, or nil where the session has
 // given it up.
 func (s *ClientSession) link(conn uint64) *clientLink {
-	if s.current != nil && s.current.conn == conn {
-		return s.current
+	if s.last != nil && s.last.conn == conn {
+		return s.last
 	}
-	for _, l := range s.retiring {
+	for _, l := range s.links {
 		if l.conn == conn {
+			s.last = l
 			return l
 		}
 	}
 	return nil
 }
 
-func (s *ClientSession) dial() {
+// dial connects b.
+func (s *ClientSession) dial(b *clientBroker) {
+	s.wheel.stop(&b.timer)
 	s.conns++
 	l := &clientLink{
-		conn: s.conns, broker: s.redial.at, plain: s.cfg.Speak != SpeakMesh,
+		conn: s.conns, broker: b, plain: s.cfg.Speak != SpeakMesh,
 		interval: s.cfg.HeartbeatInterval, liveness: s.cfg.Liveness,
 	}
 	l.timer.kind, l.timer.owner = clientTimerLink, l
-	s.current = l
-	s.act(ClientAction{Kind: ClientDial, Conn: l.conn, Broker: l.broker})
-	s.wheel.set(&l.timer, s.now+s.cfg.DialTimeout)
+	b.link, b.twin = l, brokerIdentity{}
+	if b.trouble == nil {
+		b.trouble = errNotConnected
+	}
+	s.links = append(s.links, l)
+	s.act(ClientAction{Kind: ClientDial, Conn: l.conn, Broker: b.number})
+	s.arm(l, s.now+s.cfg.DialTimeout)
 }
 
-func (s *ClientSession) dialed(conn uint64) {
+func (s *ClientSession) dialed(conn uint64, copies bool) {
 	l := s.link(conn)
 	if l == nil {
 		s.hangup(conn)
@@ -94,6 +105,7 @@ func (s *ClientSession) dialed(conn uint64) {
 		return
 	}
 	s.wheel.stop(&l.timer)
+	l.copies = copies
 	l.heard, l.sent = s.now, s.now
 	if l.plain {
 		s.serve(l)
@@ -101,31 +113,83 @@ func (s *ClientSession) dialed(conn uint64) {
 	}
 	l.state = linkProbing
 	s.ping(l)
-	s.wheel.set(&l.timer, s.now+l.patience())
+	s.arm(l, s.now+l.patience())
 }
 
-// serve makes l the connection on which calls go out.
+// serve has l take calls, those first that wait.
 func (s *ClientSession) serve(l *clientLink) {
 	l.state = linkServing
-	s.trouble = nil
+	if l.broker.trouble == errNotConnected { //nolint:errorlint // the value itself: nothing went wrong yet
+		l.broker.trouble = nil
+	}
+	l.broker.patience = l.patience()
+	s.expectOf(l)
+	s.serving = append(s.serving, l)
 	if !l.plain {
 		s.beat(l)
 	}
-	for c := s.pinned.front(); c != nil; c = s.pinned.front() {
-		c.progress.place.unlink()
-		s.submit(c)
-	}
-	s.flush(l)
+	s.reunite(l)
+	s.makeRoom()
+	s.flush()
 }
 
-// retire moves away from a broker that drains. It still sends the replies to the
-// calls that it has (docs/protocol.md "Stopping").
+// reunite sends the calls whose key the broker at l knows, and ends those of which
+// it is certain now that nobody can say what became of them.
+func (s *ClientSession) reunite(l *clientLink) {
+	for _, b := range s.brokers {
+		for at := b.pinned.head; at != nil; {
+			c := at.of
+			at = at.next
+			switch home := c.progress.home; {
+			case home == l.identity:
+				c.progress.main.place.unlink()
+				s.transmit(l, c)
+			case b == l.broker, home.broker == l.identity.broker:
+				s.fail(c, homeless())
+			}
+		}
+	}
+}
+
+// makeRoom retires a connection that discovery no longer asks for where more serve
+// than there are places.
+func (s *ClientSession) makeRoom() {
+	if len(s.serving) <= s.cfg.MaxBrokers {
+		return
+	}
+	for _, l := range s.serving {
+		if !l.broker.placed {
+			s.retire(l)
+			s.rest(l.broker, 0, errNoPlace)
+			s.checkRetired(l)
+			return
+		}
+	}
+}
+
+// drain moves away from a broker that drains. It still sends the replies to the
+// calls that it has (docs/protocol.md "Stopping"), but no outcome that it keeps.
+func (s *ClientSession) drain(l *clientLink) {
+	s.retire(l)
+	for _, b := range s.brokers {
+		for at := b.pinned.head; at != nil; {
+			c := at.of
+			at = at.next
+			if c.progress.home == l.identity {
+				s.fail(c, homeless())
+			}
+		}
+	}
+	s.failed(l.broker, ErrBrokerDraining)
+	s.redialing(l, ErrBrokerDraining)
+	s.checkRetired(l)
+}
+
+// retire has l take nothing more, and its broker have no connection.
 func (s *ClientSession) retire(l *clientLink) {
 	l.state = linkRetiring
-	s.current = nil
-	s.retiring = append(s.retiring, l)
-	s.moveOn(l, ErrBrokerDraining)
-	s.checkRetired(l)
+	l.broker.link = nil
+	s.unserve(l)
 }
 
 // checkRetired ends a retiring connection after its last call.
@@ -136,21 +200,32 @@ func (s *ClientSession) checkRetired(l *clientLink) {
 	}
 }
 
+// unserve takes l out of those that take calls.
+func (s *ClientSession) unserve(l *clientLink) {
+	if i := slices.Index(s.serving, l); i >= 0 {
+		s.serving = slices.Delete(s.serving, i, i+1)
+		s.untwin(l.identity)
+	}
+}
+
 // drop takes l out of the session's books.
 func (s *ClientSession) drop(l *clientLink) {
 	s.wheel.stop(&l.timer)
 	l.state = linkOver
-	if s.current == l {
-		s.current = nil
-		return
+	if s.last == l {
+		s.last = nil
 	}
-	if i := slices.Index(s.retiring, l); i >= 0 {
-		s.retiring = slices.Delete(s.retiring, i, i+1)
+	if l.broker.link == l {
+		l.broker.link = nil
 	}
+	if i := slices.Index(s.links, l); i >= 0 {
+		s.links = slices.Delete(s.links, i, i+1)
+	}
+	s.unserve(l)
 }
 
 // lost deals with a connection that ended: with the calls that were out on it, and
-// with the next connection.
+// with its broker.
 func (s *ClientSession) lost(l *clientLink, why error) {
 	was := l.state
 	s.drop(l)
@@ -158,20 +233,22 @@ func (s *ClientSession) lost(l *clientLink, why error) {
 		s.counts.Lost++
 	}
 	for c := l.out.front(); c != nil; c = l.out.front() {
-		s.orphan(c, why)
+		s.orphan(l, c, why)
 	}
-	switch {
-	case was == linkRetiring:
-		// The session has moved on already.
-	case was == linkServing && s.pinned.n > 0 && !s.returning:
-		// Only this run of this broker can say what became of them; another
-		// broker is asked if it is gone.
-		s.returning = true
-		s.dialAgain(l, s.redial.backoff(0), why)
-	default:
-		s.returning = false
-		s.moveOn(l, why)
+	if was == linkRetiring {
+		return // its broker is seen to already
 	}
+	s.failed(l.broker, why)
+	s.redialing(l, why)
+}
+
+// redialing has the log told that there is no connection to l's broker.
+func (s *ClientSession) redialing(l *clientLink, why error) {
+	text := "no connection to the broker"
+	if l.broker.timer.pending() {
+		text += "; the next attempt is due in " + (l.broker.rests - s.now).Round(time.Millisecond).String()
+	}
+	s.note(l, text, why)
 }
 
 // giveUp ends a connection that is of no use any more.
@@ -180,17 +257,14 @@ func (s *ClientSession) giveUp(l *clientLink, why error) {
 	s.lost(l, why)
 }
 
-// moveOn dials the next broker.
-func (s *ClientSession) moveOn(l *clientLink, why error) {
-	_, wait := s.redial.failed()
-	s.dialAgain(l, wait, why)
-}
-
-// dialAgain dials the broker whose turn it is after wait.
-func (s *ClientSession) dialAgain(l *clientLink, wait time.Duration, why error) {
-	s.trouble = why
-	s.note(l, "no connection, dialling broker "+strconv.Itoa(s.redial.at)+" in "+wait.Round(time.Millisecond).String(), why)
-	s.wheel.set(&s.redialing, s.now+wait)
+// shelve ends a connection to a broker that serves by another endpoint already. Who
+// answers here is asked again when the other connection ends, or else now and then.
+func (s *ClientSession) shelve(l *clientLink) {
+	b := l.broker
+	s.drop(l)
+	s.hangup(l.conn)
+	b.failures, b.twin = 0, l.identity
+	s.rest(b, s.cfg.RedialMax, errSameBroker)
 }
 
 // patience is how long the broker may be silent.
@@ -199,9 +273,17 @@ func (l *clientLink) patience() time.Duration {
 }
 
 // watch is l's timer: it gives up a dial that takes too long and a broker that was
-// silent for too long, and sends the mmi.ping that is due.
+// silent for too long, and sends the mmi.ping that is due. If it fires much too late,
+// this process was stopped, and what the broker said meanwhile may wait unread: it
+// judges nobody before another interval has passed.
 func (s *ClientSession) watch(l *clientLink) {
 	switch {
+	case s.now >= l.due+l.interval:
+		if l.state == linkServing || l.state == linkRetiring {
+			s.ping(l)
+		}
+		s.arm(l, s.now+l.interval)
+		return
 	case l.state == linkDialing:
 		s.giveUp(l, fmt.Errorf("majordomo: no connection within %v", s.cfg.DialTimeout))
 		return
@@ -217,6 +299,12 @@ func (s *ClientSession) watch(l *clientLink) {
 	s.beat(l)
 }
 
+// arm sets l's timer.
+func (s *ClientSession) arm(l *clientLink, at time.Duration) {
+	l.due = at
+	s.wheel.set(&l.timer, at)
+}
+
 // nextPing is when the broker has to be asked for a sign of life, and when it has
 // to be given one, as it holds this side to liveness, too.
 func (l *clientLink) nextPing() time.Duration {
@@ -226,7 +314,7 @@ func (l *clientLink) nextPing() time.Duration {
 // beat arms l's timer. Traffic moves on what it waits for without touching it: it
 // looks again when it fires.
 func (s *ClientSession) beat(l *clientLink) {
-	s.wheel.set(&l.timer, min(l.nextPing(), l.heard+l.patience()))
+	s.arm(l, min(l.nextPing(), l.heard+l.patience()))
 }
 
 var pingService = []byte(mdp.MMIPing)
@@ -235,7 +323,11 @@ func (s *ClientSession) ping(l *clientLink) {
 	s.pings++
 	l.pinged = s.now
 	head := jsonrpc.RequestHead{ID: s.pings << s.slotBits & maxID, Method: mdp.MMIPing}
-	s.sendOwn(l, pingService, jsonrpc.AppendRequest(s.arena.bytes(96), &head, nil))
+	var params []byte
+	if l.state == linkProbing { // the first on this connection
+		params = s.cfg.Presence
+	}
+	s.sendOwn(l, pingService, jsonrpc.AppendRequest(s.arena.bytes(96+len(params)), &head, params))
 }
 
 // ponged takes the answer to mmi.ping.
@@ -262,9 +354,12 @@ func (s *ClientSession) ponged(l *clientLink, ev *ClientEvent) {
 	switch {
 	case l.state == linkRetiring:
 	case pong.Draining:
-		s.retire(l)
-	case l.state == linkProbing:
-		s.redial.worked()
+		s.drain(l)
+	case l.state != linkProbing:
+	case identity.known() && s.servingAs(identity) != nil:
+		s.shelve(l)
+	default:
+		l.broker.failures = 0
 		s.serve(l)
 	}
 }
@@ -291,7 +386,7 @@ func (s *ClientSession) unponged(l *clientLink, ev *ClientEvent) {
 		l.plain = true
 		s.wheel.stop(&l.timer)
 		s.note(l, "the broker doesn't know mmi.ping; it is served as plain MDP/0.2", nil)
-		s.redial.worked()
+		l.broker.failures = 0
 		s.serve(l)
 	case digits:
 		s.giveUp(l, fmt.Errorf("majordomo: the broker answered mmi.ping with %d", status))
@@ -304,11 +399,19 @@ func (s *ClientSession) unponged(l *clientLink, ev *ClientEvent) {
 
 // sendOwn sends a management request of the session itself.
 func (s *ClientSession) sendOwn(l *clientLink, service, body []byte) {
-	c := mdp.Command{Version: mdp.V02, Kind: mdp.ClientRequest, Service: service, Body: append(s.arena.frames(1), body)}
+	c := mdp.Command{Version: mdp.V02, Kind: mdp.ClientRequest, Service: service, Body: append(s.memory(l).frames(1), body)}
 	s.send(l, nil, &c)
 }
 
 func (s *ClientSession) send(l *clientLink, c *Call, cmd *mdp.Command) {
 	l.sent = s.now
-	s.act(ClientAction{Kind: ClientSend, Conn: l.conn, Call: c, Message: cmd.AppendTo(s.arena.frames(cmd.Len()))})
+	s.act(ClientAction{Kind: ClientSend, Conn: l.conn, Call: c, Message: cmd.AppendTo(s.memory(l).frames(cmd.Len()))})
+}
+
+// memory is what messages to l are made in.
+func (s *ClientSession) memory(l *clientLink) *arena {
+	if l.copies {
+		return &s.reused
+	}
+	return &s.arena
 }

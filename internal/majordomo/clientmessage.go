@@ -15,23 +15,30 @@ func (s *ClientSession) message(l *clientLink, ev *ClientEvent) {
 	}
 	l.heard, l.spoke = s.now, true
 	if l.plain {
-		s.redial.worked()
+		l.broker.failures = 0
 	}
 	if string(ev.Command.Service) == mdp.MMIPing && s.own(l, ev) {
 		s.ponged(l, ev)
 		return
 	}
 	c := s.asker(l, ev)
-	switch {
-	case c == nil:
+	if c == nil {
 		if !acknowledges(ev) {
 			s.counts.Late++
 		}
-	case ev.Command.Kind == mdp.ClientPartial:
-		s.part(c, ev)
-	default:
-		s.final(l, c, ev)
+		return
 	}
+	leg := c.leg(l)
+	took := s.now - leg.at
+	if ev.Failure.refusal() {
+		took = max(took, latencyRefused)
+	}
+	l.replied(leg, took, s.now)
+	if ev.Command.Kind == mdp.ClientPartial {
+		s.part(c, ev)
+		return
+	}
+	s.final(l, c, ev)
 }
 
 // invalid drops a message, and has the log told at most once a second.
@@ -73,7 +80,10 @@ func (s *ClientSession) asker(l *clientLink, ev *ClientEvent) *Call {
 		return nil
 	}
 	c := s.slots[at].call
-	if c == nil || c.progress.id != id || c.progress.link != l {
+	if c == nil {
+		return nil
+	}
+	if leg := c.leg(l); leg == nil || leg.id != id {
 		return nil
 	}
 	return c
@@ -111,13 +121,12 @@ func (s *ClientSession) part(c *Call, ev *ClientEvent) {
 	case ev.Envelope.Kind == jsonrpc.Result:
 		s.act(ClientAction{Kind: ClientPart, Call: c, Result: ev.Envelope.Result, Body: ev.Command.Body})
 	default:
-		s.invalid(c.progress.link, errPartNoResult)
+		s.invalid(c.progress.main.link, errPartNoResult)
 	}
 }
 
 // final takes the last word on c.
 func (s *ClientSession) final(l *clientLink, c *Call, ev *ClientEvent) {
-	s.returning = false
 	body := ev.Command.Body
 	if s.cfg.Opaque {
 		s.finish(c, ClientAction{Body: body})
@@ -129,13 +138,24 @@ func (s *ClientSession) final(l *clientLink, c *Call, ev *ClientEvent) {
 	}
 	switch ev.Envelope.Kind {
 	case jsonrpc.Result:
-		s.finish(c, ClientAction{Result: ev.Envelope.Result, Body: body})
+		s.settle(l, c, ClientAction{Result: ev.Envelope.Result, Body: body})
 	case jsonrpc.Failure:
 		f := ev.Failure // the event is used again
 		s.refused(l, c, &f)
 	default:
-		s.fail(c, &Failure{Code: jsonrpc.CodeInternal, Text: "the reply is neither a result nor an error", HandedOver: HandedYes, Local: true})
+		s.settle(l, c, ClientAction{Failure: &Failure{
+			Code: jsonrpc.CodeInternal, Text: "the reply is neither a result nor an error", HandedOver: HandedYes, Local: true,
+		}})
 	}
+}
+
+// settle ends c with what came of it at l. A second broker that has it needn't reply
+// any more.
+func (s *ClientSession) settle(l *clientLink, c *Call, a ClientAction) {
+	if c.progress.hedge != nil {
+		s.cancel(c, c.leg(l))
+	}
+	s.finish(c, a)
 }
 
 // parts gives out the parts of a stream that a broker of MDP/0.1 put before the

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,15 +12,20 @@ import (
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
-// TestClientPromises drives sessions through random lives; the bed holds them to
-// their promises at every step.
+// TestClientPromises drives sessions through random lives with several brokers, which
+// crash, drain, come back as other runs, and are found and lost; the bed holds the
+// sessions to their promises at every step.
 func TestClientPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		w := &clientWorld{random: rapid.Uint64().Draw(t, "seed")}
-		w.clientBed = newClientBed(t, ClientConfig{
-			Brokers:           rapid.IntRange(1, 3).Draw(t, "brokers"),
-			Speak:             rapid.SampledFrom([]Speak{SpeakMesh, SpeakMesh, SpeakMDP02, SpeakMDP01}).Draw(t, "speak"),
+		for range clientEndpoints {
+			w.runs = append(w.runs, clientRun{})
+		}
+		w.clientBed = newLonelyClient(t, ClientConfig{
+			Brokers:           rapid.IntRange(0, 3).Draw(t, "brokers"),
+			MaxBrokers:        rapid.IntRange(1, 4).Draw(t, "places"),
+			Speak:             rapid.SampledFrom([]Speak{SpeakMesh, SpeakMesh, SpeakMesh, SpeakMDP02, SpeakMDP01}).Draw(t, "speak"),
 			Opaque:            rapid.IntRange(0, 4).Draw(t, "opaque") == 0,
 			HeartbeatInterval: time.Second,
 			MaxPending:        rapid.IntRange(1, 12).Draw(t, "pending"),
@@ -30,13 +36,20 @@ func TestClientPromises(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"":        w.invariants,
 			"call":    w.makeCall,
+			"call 2":  w.makeCall,
 			"abort":   w.abortCall,
 			"credit":  w.giveCredit,
 			"connect": w.connect,
+			"serve":   w.connectAll,
 			"answer":  w.answer,
+			"unsent":  w.takeNot,
 			"cut":     w.cutOne,
+			"crash":   w.crash,
+			"drain":   w.drain,
+			"brokers": w.change,
 			"noise":   w.noise,
 			"time":    w.passTime,
+			"stall":   w.stall,
 		})
 		w.step(&ClientEvent{Kind: ClientClose})
 		for _, r := range w.calls {
@@ -45,15 +58,25 @@ func TestClientPromises(t *testing.T) {
 		for n, c := range w.conns {
 			require.True(t, c.over, "connection %d is left", n)
 		}
-		require.Zero(t, w.s.NextWake())
+		w.nothingLeft(t)
 	})
+}
+
+// clientEndpoints are the endpoints of the brokers of a clientWorld: the last one
+// leads to the first broker.
+const clientEndpoints = 6
+
+// clientRun is the present run of a broker.
+type clientRun struct {
+	incarnation int
+	draining    bool
 }
 
 // clientWorld makes up what happens to a session.
 type clientWorld struct {
 	*clientBed
 	random uint64
-	run    int // of the broker whose incarnation is told next
+	runs   []clientRun // of the brokers by number
 	made   []*Call
 }
 
@@ -78,6 +101,9 @@ func (w *clientWorld) makeCall(t *rapid.T) {
 	} else {
 		c.Key = rapid.SampledFrom([]string{"", "", "k"}).Draw(t, "key")
 		c.Notify = rapid.IntRange(0, 9).Draw(t, "notify") == 0
+	}
+	if c.mayHedge() && rapid.Bool().Draw(t, "hedge") {
+		c.Hedge = 10 * time.Millisecond
 	}
 	if rapid.Bool().Draw(t, "bounded") {
 		c.Deadline = w.now.Add(time.Duration(rapid.IntRange(-1, 3000).Draw(t, "ms")) * time.Millisecond)
@@ -113,10 +139,10 @@ func (w *clientWorld) giveCredit(t *rapid.T) {
 
 // connect lets a dial end, or answers a ping.
 func (w *clientWorld) connect(t *rapid.T) {
-	l := w.s.current
-	if l == nil {
+	if len(w.s.links) == 0 {
 		t.Skip("nothing is dialled")
 	}
+	l := rapid.SampledFrom(w.s.links).Draw(t, "link")
 	switch {
 	case l.state == linkDialing && rapid.IntRange(0, 3).Draw(t, "luck") == 0:
 		w.dialFailed(l.conn)
@@ -127,44 +153,110 @@ func (w *clientWorld) connect(t *rapid.T) {
 	case l.state == linkProbing && rapid.IntRange(0, 9).Draw(t, "plain") == 0:
 		w.conns[l.conn].pings = nil
 		w.reply(l.conn, mdp.ClientFinal, mdp.MMIPing, "501")
+	case l.plain:
+		w.conns[l.conn].pings = nil // nobody knows them
 	default:
-		incarnation := w.conns[l.conn].incarnation
-		if incarnation == "" {
-			w.run += rapid.IntRange(0, 1).Draw(t, "restarted")
-			incarnation = string(rune('A'+l.broker)) + clientNumber(uint64(w.run))
-		}
-		w.pong(l.conn, incarnation, rapid.IntRange(0, 5).Draw(t, "draining") == 0)
+		w.pongNow(l)
 	}
+}
+
+// connectAll has everything connected that is dialled.
+func (w *clientWorld) connectAll(*rapid.T) {
+	for range 2 {
+		for _, l := range slices.Clone(w.s.links) {
+			switch l.state {
+			case linkDialing:
+				w.dialed(l.conn)
+			case linkProbing:
+				w.pongNow(l)
+			}
+		}
+	}
+}
+
+// pongNow has the broker at l say who it is: the run that took the connection, which
+// says once more and once more the same.
+func (w *clientWorld) pongNow(l *clientLink) {
+	at := l.broker.number % (clientEndpoints - 1)
+	run := w.runs[at]
+	w.pongOf(l.conn, "b"+clientNumber(uint64(at)), clientNumber(uint64(run.incarnation)), run.draining)
+}
+
+// crash ends a run of a broker with all its connections. The next begins.
+func (w *clientWorld) crash(t *rapid.T) {
+	at := rapid.IntRange(0, clientEndpoints-2).Draw(t, "broker")
+	w.runs[at] = clientRun{incarnation: w.runs[at].incarnation + 1}
+	for n := uint64(1); n <= w.last; n++ {
+		if c := w.conns[n]; c.up && !c.over && c.broker%(clientEndpoints-1) == at {
+			w.cut(n)
+		}
+	}
+}
+
+func (w *clientWorld) drain(t *rapid.T) {
+	w.runs[rapid.IntRange(0, clientEndpoints-2).Draw(t, "broker")].draining = true
+}
+
+// change tells of other brokers, or that none can be found.
+func (w *clientWorld) change(t *rapid.T) {
+	if rapid.IntRange(0, 9).Draw(t, "trouble") == 0 {
+		w.step(&ClientEvent{Kind: ClientBrokers, Err: errClientCut})
+		return
+	}
+	w.brokersAre(rapid.SliceOfN(rapid.IntRange(0, clientEndpoints-1), 0, clientEndpoints).Draw(t, "numbers")...)
+}
+
+// takeNot has a connection not take the request of a call.
+func (w *clientWorld) takeNot(t *rapid.T) {
+	c := w.pick(t, true)
+	conn := w.legOf(t, c)
+	if rapid.Bool().Draw(t, "ended") {
+		w.unsent(conn, c, Failure{})
+		w.wake()
+		return
+	}
+	w.unsent(conn, c, Failure{Code: jsonrpc.CodeTooLarge, Text: "large"})
+}
+
+// legOf returns a connection on which c is out.
+func (w *clientWorld) legOf(t *rapid.T, c *Call) uint64 {
+	legs := []uint64{c.progress.main.link.conn}
+	if h := c.progress.hedge; h != nil {
+		legs = append(legs, h.link.conn)
+	}
+	return rapid.SampledFrom(legs).Draw(t, "leg")
 }
 
 // answer has a broker reply to a call that is out.
 func (w *clientWorld) answer(t *rapid.T) {
 	c := w.pick(t, true)
 	r := w.calls[c]
+	conn := w.legOf(t, c)
 	if w.cfg.Opaque {
 		kind := rapid.SampledFrom([]mdp.Kind{mdp.ClientFinal, mdp.ClientPartial}).Draw(t, "kind")
 		if w.cfg.Speak == SpeakMDP01 {
 			kind = mdp.ClientFinal
 		}
-		w.reply(c.progress.link.conn, kind, string(c.Service), "x")
+		w.reply(conn, kind, string(c.Service), "x")
 		return
 	}
 	switch rapid.IntRange(0, 5).Draw(t, "answer") {
 	case 0, 1:
-		w.result(c, "1")
+		w.resultOn(conn, c, "1")
 		w.succeeded(c, "1")
 	case 2:
 		if w.cfg.Speak != SpeakMDP01 {
-			w.partial(c, "1")
+			w.reply(conn, mdp.ClientPartial, string(c.Service), `{"jsonrpc":"2.0","id":`+r.legs[conn]+`,"result":1}`)
 		}
 	case 3:
-		w.refuse(c, jsonrpc.CodeWorkerLost, `{"handed_over":true}`)
-		require.True(t, r.done)
+		hedged := c.progress.hedge != nil
+		w.refuseOn(conn, c, jsonrpc.CodeWorkerLost, `{"handed_over":true}`)
+		require.NotEqual(t, hedged, r.done, "the other of two decides")
 	default:
 		code := rapid.SampledFrom([]int{
 			jsonrpc.CodeDraining, jsonrpc.CodeOverloaded, jsonrpc.CodeNoWorker, jsonrpc.CodeNoService,
 		}).Draw(t, "code")
-		w.refuse(c, code, clientUntouched)
+		w.refuseOn(conn, c, code, clientUntouched)
 	}
 }
 
@@ -226,21 +318,58 @@ func (w *clientWorld) passTime(t *rapid.T) {
 	w.pass(time.Duration(rapid.SampledFrom([]int{1, 20, 300, 5000}).Draw(t, "ms")) * time.Millisecond)
 }
 
+// stall stops the session's process for a while.
+func (w *clientWorld) stall(t *rapid.T) {
+	w.now = w.now.Add(time.Duration(rapid.IntRange(1, 20).Draw(t, "s")) * time.Second)
+	w.wake()
+}
+
+// nothingLeft requires that a session that was closed holds nothing any more.
+func (w *clientWorld) nothingLeft(t *rapid.T) {
+	s := w.s
+	require.Zero(t, s.NextWake())
+	require.Zero(t, s.wheel.n, "timers")
+	require.Empty(t, s.links)
+	require.Empty(t, s.serving)
+	require.Zero(t, s.pending)
+	require.Zero(t, s.pendingBytes)
+	require.Zero(t, s.waiting.n+s.backing.n)
+	require.Len(t, s.unused, len(s.slots)-1)
+	for _, b := range s.brokers {
+		require.Zero(t, b.pinned.n)
+	}
+	for i := range s.slots {
+		require.Nil(t, s.slots[i].call)
+	}
+}
+
 // invariants holds the session's books to one another.
 func (w *clientWorld) invariants(t *rapid.T) {
 	s := w.s
-	pending, bytes, out := 0, int64(0), 0
+	pending, bytes, legs, out, pinned := 0, int64(0), 0, 0, 0
 	for c, r := range w.calls {
+		p := &c.progress
 		if r.done {
-			require.Equal(t, callProgress{}, c.progress)
+			require.Equal(t, callProgress{}, *p)
 			continue
 		}
 		pending++
-		bytes += int64(c.progress.size)
-		require.NotEqual(t, callIdle, c.progress.state)
-		require.True(t, c.progress.place.linked())
-		if c.progress.state == callOut {
+		bytes += int64(p.size)
+		require.NotEqual(t, callIdle, p.state)
+		require.True(t, p.main.place.linked())
+		require.Equal(t, p.state == callOut, p.main.link != nil)
+		if p.state == callOut {
 			out++
+			legs++
+		}
+		if h := p.hedge; h != nil {
+			legs++
+			require.True(t, c.mayHedge() && p.state == callOut && h.link != p.main.link && h.place.linked())
+		}
+		if p.state == callPinned {
+			require.Nil(t, s.servingAs(p.home), "a keyed call waits for nothing")
+			require.Same(t, p.homeAt, s.known[p.homeAt.number])
+			require.True(t, p.timer.pending())
 		}
 		if !c.Deadline.IsZero() {
 			require.True(t, c.Deadline.Add(time.Millisecond).After(w.now), "a call that outlived its deadline")
@@ -249,23 +378,67 @@ func (w *clientWorld) invariants(t *rapid.T) {
 	require.Equal(t, pending, s.pending)
 	require.LessOrEqual(t, pending, w.cfg.MaxPending)
 	require.Equal(t, bytes, s.pendingBytes)
-	onLinks := 0
-	for _, l := range s.retiring {
-		onLinks += l.out.n
-		require.Positive(t, l.out.n, "a retired connection that is kept for nothing")
+	if !w.cfg.Opaque {
+		require.Len(t, s.unused, len(s.slots)-1-legs)
 	}
-	if l := s.current; l != nil {
-		onLinks += l.out.n
-		if l.state == linkServing {
-			require.Zero(t, s.pinned.n)
+	for _, b := range s.brokers {
+		pinned += b.pinned.n
+	}
+	require.Equal(t, pending-out, s.waiting.n+pinned+s.backing.n)
+	require.True(t, s.tokens >= 0 && s.tokens <= float64(w.cfg.RetryReserve))
+	require.Equal(t, legs, w.linkInvariants(t))
+	w.brokerInvariants(t)
+}
+
+// linkInvariants holds connections to what must be so, and returns how many requests
+// are out on them.
+func (w *clientWorld) linkInvariants(t *rapid.T) (legs int) {
+	s := w.s
+	serving := 0
+	runs := make(map[brokerIdentity]bool)
+	for _, l := range s.links {
+		legs += l.out.n
+		require.True(t, l.timer.pending() || l.plain, "nobody watches a connection")
+		switch l.state {
+		case linkServing:
+			serving++
+			require.Contains(t, s.serving, l)
+			require.Same(t, l, l.broker.link)
+			require.False(t, l.identity.known() && runs[l.identity], "two connections to one broker")
+			runs[l.identity] = true
 			require.True(t, s.waiting.n == 0 || w.cfg.Opaque && l.out.n > 0, "calls wait for nothing")
+			require.True(t, !w.cfg.Opaque || l.out.n <= 1)
+		case linkRetiring:
+			require.NotSame(t, l, l.broker.link)
+			require.Positive(t, l.out.n, "a retired connection that is kept for nothing")
+		default:
+			require.Same(t, l, l.broker.link)
+			require.Zero(t, l.out.n)
 		}
 	}
-	require.Equal(t, out, onLinks)
-	require.Equal(t, pending-out, s.waiting.n+s.pinned.n+s.backing.n)
-	if !w.cfg.Opaque {
-		require.Len(t, s.unused, len(s.slots)-1-out)
+	require.Len(t, s.serving, serving)
+	require.LessOrEqual(t, serving, w.cfg.MaxBrokers)
+	return legs
+}
+
+func (w *clientWorld) brokerInvariants(t *rapid.T) {
+	s := w.s
+	placed, spare := 0, 0
+	require.Len(t, s.known, len(s.brokers))
+	for _, b := range s.brokers {
+		require.Same(t, b, s.known[b.number])
+		require.Equal(t, b.placed && b.link == nil, b.timer.pending(), "broker %d", b.number)
+		switch {
+		case b.placed:
+			placed++
+			require.True(t, b.known)
+		case b.known:
+			spare++
+		default:
+			require.NotNil(t, b.link, "it is neither known nor connected")
+		}
 	}
-	require.False(t, s.current == nil && !s.redialing.pending() && w.last > 0, "nothing is dialled ever again")
-	require.True(t, s.tokens >= 0 && s.tokens <= float64(w.cfg.RetryReserve))
+	require.Equal(t, placed, s.placed)
+	require.LessOrEqual(t, placed, w.cfg.MaxBrokers)
+	require.True(t, spare == 0 || placed == w.cfg.MaxBrokers, "a place is free")
 }

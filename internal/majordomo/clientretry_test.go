@@ -41,7 +41,7 @@ func TestClientRefused(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newServedClient(t, ClientConfig{Brokers: 2})
+			b := newServedClient(t, ClientConfig{})
 			c := test.call
 			b.call(&c)
 			b.refuse(&c, test.code, test.data)
@@ -79,8 +79,8 @@ func TestClientBackoff(t *testing.T) {
 	}
 	b.refuse(c, jsonrpc.CodeNoWorker, clientUntouched)
 	b.failed(c, jsonrpc.CodeNoWorker)
-	require.EqualValues(t, 3, b.s.Counts().Retries)
-	require.EqualValues(t, 4, b.s.Counts().Sent)
+	require.EqualValues(t, 3, b.s.counts.Retries)
+	require.EqualValues(t, 4, b.s.counts.Sent)
 }
 
 func TestClientRetryAfter(t *testing.T) {
@@ -208,37 +208,106 @@ func TestClientKeyedAtNamelessBroker(t *testing.T) {
 	b.failed(c, jsonrpc.CodeBrokerLost)
 }
 
+// A keyed call that may have run waits for the run of the broker that knows its key,
+// and for no longer than that can come back.
 func TestClientReturnsForKeys(t *testing.T) {
 	t.Parallel()
-	b := newServedClient(t, ClientConfig{Brokers: 2})
-	keyed, waits := &Call{Key: "k"}, &Call{}
-	b.call(keyed)
-	b.cut(1)
-	b.call(waits)
-	b.pass(time.Second)
-	require.Equal(t, 0, b.conns[2].broker, "only the same broker knows the key")
-	b.serve("1")
-	require.Equal(t, 2, b.calls[keyed].sends)
-	b.cut(2)
-	require.Equal(t, 1, b.conns[3].broker, "once")
-	b.serve("1'")
-	b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
-	b.failed(waits, jsonrpc.CodeBrokerLost)
-
-	b = newServedClient(t, ClientConfig{Brokers: 2})
-	keyed, again := &Call{Key: "k"}, &Call{Key: "k2"}
-	b.call(keyed)
-	b.cut(1)
-	b.pass(time.Second)
-	b.serve("1")
-	b.result(keyed, "1")
-	b.succeeded(keyed, "1")
-	b.call(again)
-	b.cut(2)
-	b.pass(time.Second)
-	require.Equal(t, 0, b.conns[3].broker, "the broker has replied since")
-	b.dialFailed(3)
-	require.Equal(t, 1, b.conns[4].broker)
+	lost := func(t *testing.T) (*clientBed, *Call) {
+		t.Helper()
+		b := newServedClient(t, ClientConfig{Brokers: 2, HeartbeatInterval: time.Second})
+		keyed := &Call{Key: "k"}
+		b.call(keyed)
+		b.cut(1)
+		b.serveOn(2, "1")
+		require.Equal(t, 1, b.calls[keyed].sends, "only the same broker knows the key")
+		b.pass(time.Millisecond)
+		require.Equal(t, 0, b.conns[3].broker)
+		return b, keyed
+	}
+	t.Run("it is back", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.serveOn(3, "1")
+		require.Equal(t, 2, b.calls[keyed].sends)
+		b.result(keyed, "1")
+		b.succeeded(keyed, "1")
+		require.Zero(t, b.s.known[0].pinned.n)
+	})
+	t.Run("again and again", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.serveOn(3, "1")
+		b.cut(3)
+		b.pass(2 * time.Millisecond)
+		b.serveOn(4, "1")
+		require.Equal(t, 3, b.calls[keyed].sends)
+		b.pass(time.Second)
+		require.False(t, b.calls[keyed].done)
+	})
+	t.Run("it was restarted", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.serveOn(3, "2")
+		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+	})
+	t.Run("it was restarted, and is known by another endpoint", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.brokersAre(0, 1, 2)
+		b.dialed(b.to(2))
+		b.pongOf(b.to(2), "b0", "2", false)
+		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+	})
+	t.Run("it is back by another endpoint", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.brokersAre(0, 1, 2)
+		b.dialed(b.to(2))
+		b.pongOf(b.to(2), "b0", "1", false)
+		require.Equal(t, 2, b.calls[keyed].sends)
+	})
+	t.Run("it drains", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.dialed(3)
+		b.pong(3, "1", true)
+		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+	})
+	t.Run("it doesn't come back", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.dialFailed(3)
+		b.pass(2900 * time.Millisecond)
+		require.False(t, b.calls[keyed].done)
+		b.pass(100 * time.Millisecond)
+		f := b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+		require.Equal(t, HandedMaybe, f.HandedOver)
+	})
+	t.Run("the deadline comes before", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{HeartbeatInterval: time.Second})
+		keyed := &Call{Key: "k", Deadline: b.now.Add(time.Second)}
+		b.call(keyed)
+		b.cut(1)
+		b.pass(time.Second + time.Millisecond)
+		b.failed(keyed, jsonrpc.CodeExpired)
+	})
+	t.Run("it is gone for good", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.dialFailed(3)
+		b.brokersAre(1)
+		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+	})
+	t.Run("it was gone for good before", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{Brokers: 2})
+		b.brokersAre(1)
+		keyed := &Call{Key: "k"}
+		b.call(keyed)
+		b.cut(1)
+		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+	})
 }
 
 func TestClientKeyedComesBackRefused(t *testing.T) {

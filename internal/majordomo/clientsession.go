@@ -17,7 +17,9 @@ var (
 	// ErrBrokerDraining is the cause where a broker takes nothing new.
 	ErrBrokerDraining = errors.New("majordomo: the broker is draining")
 
-	errNotConnected   = errors.New("majordomo: no broker is connected yet")
+	errNotConnected   = errors.New("majordomo: not connected yet")
+	errNoPlace        = errors.New("majordomo: others are connected in its place")
+	errSameBroker     = errors.New("majordomo: the broker is connected by another endpoint")
 	errBrokerReplaced = errors.New("majordomo: another broker answers on the connection")
 	errNoAnswer       = errors.New("majordomo: the answer to mmi.ping is neither JSON-RPC nor a status")
 	errPartNoResult   = errors.New("majordomo: a part of a stream that is no result")
@@ -29,36 +31,38 @@ const (
 	clientTimerCall
 )
 
-// ClientSession makes a client's calls to one broker after another from a fixed
-// list, as a state machine. Its methods must not be called at the same time.
+// ClientSession makes a client's calls to all brokers that it knows, as a state
+// machine. Its methods must not be called at the same time.
 //
-// The life of a call, which ends from each of its states where its time is over or
-// nobody waits for it any more:
+// It holds a connection to each of them, up to MaxBrokers, and gives every call to
+// one that serves: see choose. The life of a call, which ends from each of its
+// states where its time is over or nobody waits for it any more:
 //
 //	accepted ─► waiting ─► out ─► done: replied, failed, lost
 //	               ▲        │
 //	               ├────────┤ connection lost or broker draining, where it is safe
 //	               │        ▼
-//	               └── backing off: overloaded or no worker
+//	               └── backing off: overloaded or no worker, wherever it was sent
 //
-// The life of a connection is drawn at clientLink.
+// The life of a connection is drawn at clientLink, that of a broker at clientBroker.
 type ClientSession struct {
 	cfg   ClientConfig
 	start time.Time
 	now   time.Duration // since start; it never goes back
 	wheel wheel
 
-	redial    redial
-	redialing timer
-	conns     uint64        // connection numbers used
-	current   *clientLink   // where calls go; nil while the session waits to dial
-	retiring  []*clientLink // to brokers that drain, with calls still out
-	returning bool          // the connection was made for the keys that its broker knows
-	trouble   error         // why no call can be sent now
-	closed    bool
+	brokers []*clientBroker       // that are known, or still connected
+	known   map[int]*clientBroker // the same, by number
+	placed  int                   // how many of them have one of the MaxBrokers places
+	finding error                 // what keeps brokers from being found
+
+	conns   uint64        // connection numbers used
+	links   []*clientLink // connections that aren't over
+	serving []*clientLink // those that take calls
+	last    *clientLink   // the one that was looked up last
+	closed  bool
 
 	waiting      list[Call] // for a connection
-	pinned       list[Call] // for a connection to the one broker that knows their key
 	backing      list[Call] // for their backoff to pass
 	pending      int
 	pendingBytes int64
@@ -71,6 +75,7 @@ type ClientSession struct {
 
 	actions   []ClientAction
 	arena     arena
+	reused    arena  // of messages to connections that copy, used again in each step
 	scratch   []byte // for an envelope
 	noteAfter time.Duration
 	counts    ClientCounts
@@ -86,32 +91,38 @@ type clientSlot struct {
 // ClientCounts says how often something happened to a session.
 type ClientCounts struct {
 	Sent    uint64 // requests, those sent again counted
-	Retries uint64 // requests sent again
+	Retries uint64 // requests sent again, hedges counted
+	Hedges  uint64 // requests sent to a second broker since the first was slow
 	Late    uint64 // replies that no call waited for any more
 	Invalid uint64 // messages that break the protocol
 	Lost    uint64 // connections that ended
 }
 
 // NewClientSession returns a session that dials at the first step, for which
-// NextWake asks at once.
+// NextWake asks at once if a broker is known. It knows those of the numbers below
+// cfg.Brokers, until it is told of others by ClientBrokers.
 func NewClientSession(cfg ClientConfig, now time.Time) (*ClientSession, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &ClientSession{
-		cfg: cfg, start: now, trouble: errNotConnected, tokens: float64(cfg.RetryReserve),
-		redial:   redial{brokers: cfg.Brokers, min: cfg.RedialMin, max: cfg.RedialMax, random: cfg.Random},
+		cfg: cfg, start: now, tokens: float64(cfg.RetryReserve),
+		known:    make(map[int]*clientBroker),
 		slots:    make([]clientSlot, 1),
-		slotBits: bits.Len(uint(cfg.MaxPending)),
+		reused:   arena{byteSize: roomBytes},
+		slotBits: bits.Len(2 * uint(cfg.MaxPending)), // a call may be out twice
 	}
-	s.redialing.kind = clientTimerDial
-	s.wheel.set(&s.redialing, 0)
+	for n := range cfg.Brokers {
+		s.learn(n)
+	}
+	s.fill()
 	return s, nil
 }
 
 // Step makes the session take ev at the time now, and returns what has to be
-// done. The actions are valid until the next call; the messages in them stay.
+// done. The actions are valid until the next call; the messages in them stay, but
+// for those to connections that copy.
 // Events of connections that the session has given up are ignored, but for
 // ClientDialed, which is answered with ClientHangup. A time before that of the last
 // step counts as that.
@@ -121,6 +132,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	}
 	clear(s.actions) // so that nothing that is done stays reachable
 	s.actions = s.actions[:0]
+	s.reused.rewind()
 	switch ev.Kind {
 	case ClientCall:
 		s.accept(ev.Call)
@@ -133,11 +145,13 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	case ClientUnsent:
 		s.unsent(ev)
 	case ClientDialed:
-		s.dialed(ev.Conn)
+		s.dialed(ev.Conn, ev.Copies)
 	case ClientDialFailed, ClientLost:
 		if l := s.link(ev.Conn); l != nil {
 			s.lost(l, ev.Err)
 		}
+	case ClientBrokers:
+		s.found(ev)
 	case ClientMessage:
 		if l := s.link(ev.Conn); l != nil && l.state != linkDialing {
 			s.message(l, ev)
@@ -149,7 +163,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	for t := s.wheel.pop(s.now); t != nil; t = s.wheel.pop(s.now) {
 		switch t.kind {
 		case clientTimerDial:
-			s.dial()
+			s.dial(t.owner.(*clientBroker))
 		case clientTimerLink:
 			s.watch(t.owner.(*clientLink))
 		case clientTimerCall:
@@ -168,36 +182,34 @@ func (s *ClientSession) NextWake() time.Time {
 	return s.start.Add(at)
 }
 
-// Counts returns what happened up to now.
-func (s *ClientSession) Counts() ClientCounts { return s.counts }
-
 // close ends every call and every connection.
 func (s *ClientSession) close() {
 	if s.closed {
 		return
 	}
 	s.closed = true
-	s.trouble = ErrClientClosed
-	s.wheel.stop(&s.redialing)
-	for _, waiting := range []*list[Call]{&s.waiting, &s.pinned, &s.backing} {
-		for c := waiting.front(); c != nil; c = waiting.front() {
-			s.fail(c, closedFailure(c))
-		}
+	for len(s.links) > 0 {
+		s.abandon(s.links[0])
 	}
-	if s.current != nil {
-		s.abandon(s.current)
+	s.failAll(&s.waiting)
+	s.failAll(&s.backing)
+	for _, b := range s.brokers {
+		s.wheel.stop(&b.timer)
+		s.failAll(&b.pinned)
 	}
-	for len(s.retiring) > 0 {
-		s.abandon(s.retiring[0])
+}
+
+// failAll ends the calls of a list because the session is closed.
+func (s *ClientSession) failAll(calls *list[Call]) {
+	for c := calls.front(); c != nil; c = calls.front() {
+		s.fail(c, closedFailure(c))
 	}
 }
 
 // abandon ends a connection and the calls that are out on it.
 func (s *ClientSession) abandon(l *clientLink) {
 	s.drop(l)
-	for c := l.out.front(); c != nil; c = l.out.front() {
-		s.fail(c, closedFailure(c))
-	}
+	s.failAll(&l.out)
 	s.hangup(l.conn)
 }
 
@@ -206,5 +218,5 @@ func (s *ClientSession) act(a ClientAction) { s.actions = append(s.actions, a) }
 func (s *ClientSession) hangup(conn uint64) { s.act(ClientAction{Kind: ClientHangup, Conn: conn}) }
 
 func (s *ClientSession) note(l *clientLink, text string, err error) {
-	s.act(ClientAction{Kind: ClientNote, Conn: l.conn, Broker: l.broker, Text: text, Err: err})
+	s.act(ClientAction{Kind: ClientNote, Conn: l.conn, Broker: l.broker.number, Text: text, Err: err})
 }

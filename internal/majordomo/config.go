@@ -14,14 +14,14 @@ const (
 	MayRegister Right = iota + 1 // offer a service
 	MayCall                      // call a service or a method
 	MaySee                       // ask for services, contracts and status
-	MayOperate                   // pause, drain, disconnect, release, drop
+	MayOperate                   // pause, resume, drain, disconnect, cancel, release, drop
 )
 
 // Authorizer decides what a peer may do. It is asked while the broker holds its
 // state: it answers at once, from memory.
 type Authorizer interface {
 	// Allow says whether id has the right. Service and method are empty where
-	// the right doesn't go by them.
+	// what is asked for doesn't go by them.
 	Allow(id Identity, right Right, service, method []byte) bool
 	// ByMethod says whether MayCall goes by method at the service, so that a
 	// body whose method can't be read must be refused.
@@ -34,6 +34,10 @@ type Config struct {
 	ID          string // of the broker, told to peers
 	Incarnation string // of this run of it
 	Version     string // of the software, told to peers
+
+	Host  string   // where it runs, for status
+	PID   int      // of its process, for status
+	Addrs []string // at which it listens, for status
 
 	HeartbeatInterval time.Duration // 2.5 s
 	Liveness          int           // 3 intervals of silence end a peer
@@ -57,6 +61,7 @@ type Config struct {
 	WindowAge         time.Duration
 	MaxQuarantined    int   // 1,000 requests
 	QuarantineBytes   int64 // 64 MiB
+	MaxListed         int   // 100 requests of each state in a snapshot
 
 	Service  ServiceConfig            // of every service, and the default of those in Services
 	Services map[string]ServiceConfig // by name
@@ -108,6 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"MaxPartialBytes", &c.MaxPartialBytes, 1 << 20},
 		{"WindowEntries", &c.WindowEntries, 100_000},
 		{"MaxQuarantined", &c.MaxQuarantined, 1_000},
+		{"MaxListed", &c.MaxListed, 100},
 		{"Service.MaxQueued", &c.Service.MaxQueued, 100_000},
 		{"Service.Attempts", &c.Service.Attempts, 3},
 	}

@@ -24,6 +24,7 @@ type Peer struct {
 	closed   bool // gone, or told to go
 	refused  bool // its registration was refused as a whole
 	held     bool // a client that is held to liveness: it sent mmi.ping
+	drained  bool // by an operator: as a worker it gets nothing
 	worker   *worker
 	heard    time.Duration
 	sent     time.Duration
@@ -39,6 +40,7 @@ type Peer struct {
 	beat      timer
 	invalid   uint64
 	noteAfter time.Duration
+	presence  *Presence // what a client said of itself; nil: nothing
 }
 
 // NewPeer returns the broker's view of a new connection.
@@ -61,6 +63,9 @@ const (
 	// Drain: stop serving; Deadline bounds how long opaque requests that are
 	// queued may still wait for a worker.
 	Drain
+	// Operate: the program that the broker is part of asks for Operation, which
+	// tells what came of it afterwards.
+	Operate
 )
 
 // Event is something that happens to a broker.
@@ -72,13 +77,15 @@ type Event struct {
 	Envelope jsonrpc.Envelope // of the first body frame, where it is the only one
 	Err      error
 	Deadline time.Time
+
+	Operation *Operation
 }
 
 // Received makes ev the event of a message from p. It needs nothing of the broker's
 // state and can run before its turn comes. full asks for every byte of the
 // envelope to be checked, which a broker needs where rights go by method.
 func (ev *Event) Received(p *Peer, frames [][]byte, full bool) {
-	ev.Kind, ev.Peer, ev.Size, ev.Deadline = Message, p, 0, time.Time{}
+	ev.Kind, ev.Peer, ev.Size, ev.Deadline, ev.Operation = Message, p, 0, time.Time{}, nil
 	for _, f := range frames {
 		ev.Size += len(f)
 	}
@@ -140,7 +147,8 @@ type Action struct {
 // Occasion says what an [Observation] tells.
 type Occasion uint8
 
-// The occasions of a request's life, then those of workers and services.
+// The occasions of a request's life, then those of workers and services, then
+// what operators ask for.
 const (
 	Received Occasion = iota + 1
 	Queued
@@ -156,6 +164,9 @@ const (
 	WorkerLeft
 	ServiceAppeared
 	ServiceGone
+	// Operated: somebody asked for a management request that is for operators. It
+	// comes after what the request caused, also where it was refused.
+	Operated
 )
 
 // Observation is one event of the life of a request, a worker or a service, for
@@ -173,8 +184,13 @@ type Observation struct {
 	Worker   Identity
 	Instance string // the worker's own name for itself, where it registered
 	Attempt  int    // which hand-over it was, from 1; 0 before the first
-	Code     int    // Failed, TimedOut, Cancelled, Quarantined: the error's code
+	Code     int    // Failed, TimedOut, Cancelled, Quarantined, Operated: the error's code
 	Reason   string // why, where that isn't plain from the code
+
+	// Operated: what was asked for, such as "pause", and who asked. Service,
+	// Instance and Request are what it was asked for.
+	Operation string
+	By        Identity
 }
 
 // String returns the occasion's name in lower case.
@@ -183,6 +199,7 @@ func (o Occasion) String() string {
 		Received: "received", Queued: "queued", Dispatched: "dispatched", Partial: "partial", Replied: "replied", Failed: "failed",
 		TimedOut: "timed out", Cancelled: "cancelled", Requeued: "requeued", Quarantined: "quarantined",
 		WorkerJoined: "worker joined", WorkerLeft: "worker left", ServiceAppeared: "service appeared", ServiceGone: "service gone",
+		Operated: "operated",
 	}
 	if int(o) < len(names) && names[o] != "" {
 		return names[o]

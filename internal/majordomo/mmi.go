@@ -20,11 +20,12 @@ type Pong struct {
 // mmiParams holds the members of the params of all management methods; each
 // reads those that it knows.
 type mmiParams struct {
-	ID      json.RawMessage `json:"id"`      // mmi.cancel, mmi.credit: the JSON-RPC id of a request of the asker
-	N       int             `json:"n"`       // mmi.credit
-	Service string          `json:"service"` // mmi.service, mmi.services, mmi.pause, mmi.resume
-	Request uint64          `json:"request"` // mmi.release, mmi.drop: the broker's serial number
-	Worker  string          `json:"worker"`  // mmi.drain, mmi.disconnect: the instance of a worker
+	ID       json.RawMessage `json:"id"`      // mmi.cancel, mmi.credit: the JSON-RPC id of a request of the asker
+	N        int             `json:"n"`       // mmi.credit
+	Service  string          `json:"service"` // mmi.service, mmi.services, mmi.pause, mmi.resume
+	Request  uint64          `json:"request"` // mmi.cancel, mmi.release, mmi.drop: the broker's serial number
+	Worker   string          `json:"worker"`  // mmi.drain, mmi.disconnect: the instance of a worker
+	Presence                 // mmi.ping
 }
 
 // mmi answers a request to a service that begins with "mmi." (RFC 8).
@@ -62,6 +63,9 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		}
 		return map[string]int{"workers": s.workers.n}, nil
 	case mdp.MMIPing:
+		if f := p.introduce(params.Presence); f != nil {
+			return nil, f
+		}
 		if isRPC && !p.held {
 			p.held = true
 			if !p.beat.pending() {
@@ -70,14 +74,16 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		}
 		return b.pong(), nil
 	}
-	right, known := mmiRights[name]
 	switch {
-	case !known:
+	case operates(name, params):
+		return b.askedToOperate(p, name, isRPC, params)
+	case !mmiOthers[name]:
 		return nil, &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
-	case right != 0 && !b.allowed(p, right, []byte(params.Service), nil):
-		return nil, &failure{code: jsonrpc.CodeNotPermitted, text: "not permitted: " + name}
+	case name == mdp.MMIServices && !b.allowed(p, MaySee, []byte(params.Service)),
+		name == mdp.MMIStatus && !b.allowed(p, MaySee, nil):
+		return nil, notPermitted(name)
 	case !isRPC:
-		return nil, &failure{code: jsonrpc.CodeInvalidRequest, text: name + " takes a JSON-RPC request"}
+		return nil, needsRPC(name)
 	}
 	switch name {
 	case mdp.MMIRegister:
@@ -109,75 +115,23 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		return struct{}{}, nil
 	case mdp.MMIServices:
 		return b.docs(params.Service), nil
-	case mdp.MMIStatus:
+	default: // mdp.MMIStatus
 		return b.Snapshot(), nil
-	default:
-		return b.operate(p, name, params)
 	}
 }
 
-// mmiRights says which right each of the management requests takes that go by
-// more than a connection; 0: none, or those that the request itself goes by.
-var mmiRights = map[string]Right{
-	mdp.MMIRegister:   0,
-	mdp.MMICancel:     0,
-	mdp.MMICredit:     0,
-	mdp.MMIServices:   MaySee,
-	mdp.MMIStatus:     MaySee,
-	mdp.MMIPause:      MayOperate,
-	mdp.MMIResume:     MayOperate,
-	mdp.MMIDrain:      MayOperate,
-	mdp.MMIDisconnect: MayOperate,
-	mdp.MMIRelease:    MayOperate,
-	mdp.MMIDrop:       MayOperate,
+// mmiOthers are the management requests that are neither for everybody in any
+// language nor for operators.
+var mmiOthers = map[string]bool{
+	mdp.MMIRegister: true, mdp.MMICancel: true, mdp.MMICredit: true, mdp.MMIServices: true, mdp.MMIStatus: true,
 }
 
-// operate carries out what operators may ask for.
-func (b *Broker) operate(p *Peer, name string, params *mmiParams) (any, *failure) {
-	switch name {
-	case mdp.MMIPause, mdp.MMIResume:
-		s := b.services[params.Service]
-		if s == nil {
-			f := noService(params.Service)
-			return nil, &f
-		}
-		s.paused = name == mdp.MMIPause
-		if s.paused {
-			s.isVacant.unlink()
-		} else {
-			b.serve(s)
-			b.vacate(s)
-		}
-		return struct{}{}, nil
-	case mdp.MMIDrain, mdp.MMIDisconnect:
-		var found []*worker
-		for nd := b.peers.head; nd != nil; nd = nd.next {
-			if w := nd.of.worker; w != nil && w.instance == params.Worker && params.Worker != "" {
-				w.capacity = 0 // what one of them loses isn't for the next
-				found = append(found, w)
-			}
-		}
-		if len(found) == 0 {
-			return nil, &failure{code: jsonrpc.CodeNotFound, text: "no such worker"}
-		}
-		if name == mdp.MMIDisconnect {
-			for _, w := range found {
-				b.lose(w, "disconnected by an operator", true)
-			}
-		}
-		return struct{}{}, nil
-	case mdp.MMIRelease:
-		serial, f := b.release(p, params.Request)
-		if f != nil {
-			return nil, f
-		}
-		return map[string]uint64{"request": serial}, nil
-	default: // mdp.MMIDrop
-		if b.quarantine.take(params.Request) == nil {
-			return nil, &failure{code: jsonrpc.CodeNotFound, text: "no such request in quarantine"}
-		}
-		return struct{}{}, nil
-	}
+func notPermitted(name string) *failure {
+	return &failure{code: jsonrpc.CodeNotPermitted, text: "not permitted: " + name}
+}
+
+func needsRPC(name string) *failure {
+	return &failure{code: jsonrpc.CodeInvalidRequest, text: name + " takes a JSON-RPC request"}
 }
 
 func notAsked() *failure {

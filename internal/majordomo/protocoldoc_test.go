@@ -206,6 +206,7 @@ func TestProtocolDocExamples(t *testing.T) {
 	doc := protocolDocRead(t)
 	for name, v := range map[string]any{
 		"mmi.ping":      &Pong{},
+		"presence":      &Presence{},
 		"registration":  &Registration{},
 		"registered":    &Registered{},
 		"mmi.services":  &[]ServiceContract{},

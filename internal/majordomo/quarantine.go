@@ -54,7 +54,7 @@ func (q *quarantine) take(serial uint64) *quarantined {
 
 // release runs a quarantined request again, with nobody who waits for it, and
 // returns the serial number of the new run. One that can't be run now stays.
-func (b *Broker) release(by *Peer, serial uint64) (uint64, *failure) {
+func (b *Broker) release(serial uint64) (uint64, *failure) {
 	held := b.quarantine.bySerial[serial]
 	if held == nil {
 		return 0, &failure{code: jsonrpc.CodeNotFound, text: "no such request in quarantine"}
@@ -77,8 +77,8 @@ func (b *Broker) release(by *Peer, serial uint64) (uint64, *failure) {
 	b.quarantine.take(serial)
 	ev := Event{Size: old.size, Envelope: old.env}
 	ev.Command.Version, ev.Command.Service, ev.Command.Body = old.version, old.name, old.body
-	r := b.newRequest(by, &ev)
-	b.disown(r) // nobody waits for it
+	r := b.makeRequest(&ev)
+	b.ownerless.pushBack(&r.ofPeer, r) // nobody waits for it
 	r.linked, r.caller, r.account, r.service, r.deadline = serial, old.caller, old.account, old.service, never
 	released := r.serial
 	b.counts.Received++

@@ -46,6 +46,7 @@ type Registered struct {
 	HeartbeatMS int64     `json:"heartbeat_ms"`
 	Liveness    int       `json:"liveness"`
 	MaxMessage  int       `json:"max_message"`
+	Draining    bool      `json:"draining,omitempty"` // an operator drained it: nothing comes, whatever its capacity
 	Refused     []Refusal `json:"refused,omitempty"`
 }
 
@@ -62,6 +63,10 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	if err := json.Unmarshal(params, &reg); err != nil {
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the registration can't be read: " + err.Error()}
 	}
+	if f := (&Presence{Instance: reg.Instance, Host: reg.Host, PID: reg.PID, Version: reg.Version}).check(); f != nil {
+		return nil, f
+	}
+	w := p.worker
 	switch {
 	case reg.Capacity < 0:
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "capacity is negative"}
@@ -69,10 +74,9 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the registration names no service"}
 	case len(reg.Services) > b.cfg.MaxWorkerServices:
 		return nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the registration names too many services"}
-	case b.draining && reg.Capacity > 0:
+	case b.draining && reg.Capacity > 0 && (w == nil || reg.Capacity > w.capacity):
 		return nil, &failure{code: jsonrpc.CodeDraining, text: "the broker is draining; register elsewhere"}
 	}
-	w := p.worker
 	switch {
 	case w == nil:
 		w = newWorker(p, mdp.V02)
@@ -91,7 +95,7 @@ func (b *Broker) register(p *Peer, params []byte) (any, *failure) {
 	return &Registered{
 		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version,
 		HeartbeatMS: b.cfg.HeartbeatInterval.Milliseconds(), Liveness: b.cfg.Liveness,
-		MaxMessage: b.cfg.MaxMessageBytes, Refused: refused,
+		MaxMessage: b.cfg.MaxMessageBytes, Draining: w.drained, Refused: refused,
 	}, nil
 }
 

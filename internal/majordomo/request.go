@@ -71,6 +71,7 @@ type request struct {
 	serial    uint64
 	linked    uint64
 	caller    Identity
+	arrived   time.Duration
 	body      [][]byte
 	env       jsonrpc.Envelope
 	until     time.Duration // abandoned: when its slot is taken from it
@@ -116,7 +117,19 @@ func (r *request) handedOver() bool {
 	return r.attempts > 0
 }
 
+// newRequest returns the request that p makes by ev.
 func (b *Broker) newRequest(p *Peer, ev *Event) *request {
+	r := b.makeRequest(ev)
+	r.peer, r.account, r.caller = p, p.account, p.id
+	p.requests.pushBack(&r.ofPeer, r)
+	if r.rpc() {
+		b.index.add(r)
+	}
+	return r
+}
+
+// makeRequest returns the request of ev, which is nobody's yet.
+func (b *Broker) makeRequest(ev *Event) *request {
 	var r *request
 	if n := len(b.free); n > 0 {
 		r = b.free[n-1]
@@ -126,8 +139,7 @@ func (b *Broker) newRequest(p *Peer, ev *Event) *request {
 		r.timer.kind, r.timer.owner = timerRequest, r
 	}
 	b.serial++
-	r.serial = b.serial
-	r.peer, r.account, r.caller = p, p.account, p.id
+	r.serial, r.arrived = b.serial, b.now
 	c := &ev.Command
 	r.version, r.envelope, r.name, r.body = c.Version, c.Envelope, c.Service, c.Body
 	if len(r.body) == 1 {
@@ -140,10 +152,6 @@ func (b *Broker) newRequest(p *Peer, ev *Event) *request {
 	if t := r.env.Meta.TimeoutMS; t >= 0 && r.env.Meta.Present {
 		const longest = int64(1<<62) / int64(time.Millisecond)
 		r.deadline = b.now + time.Duration(min(t, longest))*time.Millisecond
-	}
-	p.requests.pushBack(&r.ofPeer, r)
-	if r.rpc() {
-		b.index.add(r)
 	}
 	return r
 }

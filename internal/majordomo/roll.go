@@ -32,14 +32,49 @@ func (p *place[T]) linked() bool { return p.block != nil }
 
 // front returns the member that came first, or nil.
 func (l *roll[T]) front() *T {
-	b := l.head
-	if b == nil {
+	if l.head == nil {
 		return nil
 	}
+	return l.head.front()
+}
+
+// front returns the first of the block's members, of which there is one at least.
+func (b *block[T]) front() *T {
 	for b.members[b.first] == nil {
 		b.first++
 	}
 	return b.members[b.first]
+}
+
+// each visits the members in their order, until visit reports false. They must
+// not join or leave meanwhile.
+func (l *roll[T]) each(visit func(*T) bool) {
+	for b := l.head; b != nil; b = b.next {
+		for _, m := range b.members[b.first:b.end] {
+			if m != nil && !visit(m) {
+				return
+			}
+		}
+	}
+}
+
+// lastUntil returns the last member that isn't beyond something, or nil where all
+// are. Members must stand in the order of what beyond asks for, as it looks at one
+// of each block only, and then at those of one block.
+func (l *roll[T]) lastUntil(beyond func(*T) bool) (found *T) {
+	var at *block[T]
+	for b := l.head; b != nil && !beyond(b.front()); b = b.next {
+		at = b
+	}
+	if at == nil {
+		return nil
+	}
+	for _, m := range at.members[at.first:at.end] {
+		if m != nil && !beyond(m) {
+			found = m
+		}
+	}
+	return found
 }
 
 func (l *roll[T]) pushBack(p *place[T], of *T) {

@@ -246,6 +246,7 @@ func (b *Broker) forsake(r *request) {
 	switch {
 	case r.state == stateRunning && r.entry != nil:
 		b.disown(r) // the caller may come back with its key to ask what became of it
+		b.ownerless.pushBack(&r.ofPeer, r)
 	case r.state == stateQueued:
 		b.unqueue(r)
 		b.forsakeQueued(r)

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,9 @@ type Snapshot struct {
 	Broker      string          `json:"broker"`
 	Incarnation string          `json:"incarnation"`
 	Version     string          `json:"version,omitempty"`
+	Host        string          `json:"host,omitempty"`
+	PID         int             `json:"pid,omitempty"`
+	Addrs       []string        `json:"addrs,omitempty"`
 	Uptime      time.Duration   `json:"uptime_ns"`
 	Draining    bool            `json:"draining,omitempty"`
 	Queued      int             `json:"queued"`
@@ -41,6 +45,7 @@ type Snapshot struct {
 	Services    []ServiceStatus `json:"services"`
 	Workers     []WorkerStatus  `json:"workers"`
 	Clients     []ClientStatus  `json:"clients"`
+	Requests    []RequestStatus `json:"requests,omitempty"`
 	Quarantine  []HeldStatus    `json:"quarantine,omitempty"`
 }
 
@@ -67,17 +72,36 @@ type WorkerStatus struct {
 	Services []string      `json:"services"`
 	Capacity int           `json:"capacity"`
 	Running  int           `json:"running"`
-	Since    time.Duration `json:"since_ns"` // for how long it is connected
+	Draining bool          `json:"draining,omitempty"` // it gets nothing new
+	Since    time.Duration `json:"since_ns"`           // for how long it is connected
 	Silent   time.Duration `json:"silent_ns"`
 }
 
 // ClientStatus is one peer in a snapshot that isn't a worker.
 type ClientStatus struct {
-	Name    string        `json:"name,omitempty"`
-	Addr    string        `json:"addr,omitempty"`
-	Waiting int           `json:"waiting"`
-	Since   time.Duration `json:"since_ns"`
-	Silent  time.Duration `json:"silent_ns"`
+	Instance string        `json:"instance,omitempty"`
+	Name     string        `json:"name,omitempty"`
+	Addr     string        `json:"addr,omitempty"`
+	Host     string        `json:"host,omitempty"`
+	PID      int           `json:"pid,omitempty"`
+	Version  string        `json:"version,omitempty"`
+	Waiting  int           `json:"waiting"`
+	Since    time.Duration `json:"since_ns"`
+	Silent   time.Duration `json:"silent_ns"`
+}
+
+// RequestStatus is one request in a snapshot that isn't done.
+type RequestStatus struct {
+	Request    uint64        `json:"request"`
+	State      string        `json:"state"` // "queued", "joined", "running" or "abandoned"
+	Service    string        `json:"service"`
+	Method     string        `json:"method,omitempty"`
+	Caller     string        `json:"caller,omitempty"`
+	CallerAddr string        `json:"caller_addr,omitempty"`
+	Worker     string        `json:"worker,omitempty"` // the instance
+	WorkerAddr string        `json:"worker_addr,omitempty"`
+	Attempts   int           `json:"attempts"`
+	Age        time.Duration `json:"age_ns"`
 }
 
 // HeldStatus is one quarantined request in a snapshot.
@@ -93,7 +117,8 @@ type HeldStatus struct {
 // Snapshot returns what the broker holds. Its cost grows with what it lists.
 func (b *Broker) Snapshot() *Snapshot {
 	s := &Snapshot{
-		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Uptime: b.now, Draining: b.draining,
+		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Host: b.cfg.Host, PID: b.cfg.PID, Addrs: b.cfg.Addrs,
+		Uptime: b.now, Draining: b.draining,
 		Queued: b.queued, QueuedBytes: b.waits.bytes, Running: b.running, Abandoned: b.abandoned, Keyed: len(b.window.entries),
 		Counts: b.counts, Services: []ServiceStatus{}, Workers: []WorkerStatus{}, Clients: []ClientStatus{},
 	}
@@ -110,24 +135,33 @@ func (b *Broker) Snapshot() *Snapshot {
 			s.Workers = append(s.Workers, b.workerStatus(w))
 			continue
 		}
-		s.Clients = append(s.Clients, ClientStatus{
-			Name: p.id.Name, Addr: p.id.Addr, Waiting: p.requests.n, Since: b.now - p.since, Silent: b.now - p.heard,
-		})
+		s.Clients = append(s.Clients, b.clientStatus(p))
 	}
+	s.Requests = b.requestStatus()
 	for nd := b.quarantine.all.head; nd != nil; nd = nd.next {
 		r := &nd.of.request
 		s.Quarantine = append(s.Quarantine, HeldStatus{
-			Request: r.serial, Service: string(r.name), Method: string(r.env.Method), Caller: r.caller.Name, Attempts: r.attempts, Age: b.now - nd.of.at,
+			Request: r.serial, Service: string(r.name), Method: shown(r.env.Method), Caller: r.caller.Name, Attempts: r.attempts, Age: b.now - nd.of.at,
 		})
 	}
 	return s
+}
+
+func (b *Broker) clientStatus(p *Peer) ClientStatus {
+	status := ClientStatus{
+		Name: p.id.Name, Addr: p.id.Addr, Waiting: p.requests.n, Since: b.now - p.since, Silent: b.now - p.heard,
+	}
+	if said := p.presence; said != nil {
+		status.Instance, status.Host, status.PID, status.Version = said.Instance, said.Host, said.PID, said.Version
+	}
+	return status
 }
 
 func (b *Broker) workerStatus(w *worker) WorkerStatus {
 	p := w.peer
 	status := WorkerStatus{
 		Instance: w.instance, Name: p.id.Name, Addr: p.id.Addr,
-		Protocol: w.version.String(), Services: []string{}, Capacity: w.capacity, Running: w.used,
+		Protocol: w.version.String(), Services: []string{}, Capacity: w.capacity, Running: w.used, Draining: w.draining(),
 		Since: b.now - p.since, Silent: b.now - p.heard,
 	}
 	if info := w.info; info != nil {
@@ -137,6 +171,100 @@ func (b *Broker) workerStatus(w *worker) WorkerStatus {
 		status.Services = append(status.Services, m.service.name)
 	}
 	return status
+}
+
+// oldest keeps the requests of the lowest serial numbers, of those that it is
+// offered.
+type oldest struct {
+	most     int
+	requests []*request // by serial number
+}
+
+// offer reports whether r is kept for now. What comes behind r in a queue is
+// younger, and needn't be offered where r isn't kept.
+func (o *oldest) offer(r *request) bool {
+	at, _ := slices.BinarySearchFunc(o.requests, r.serial, func(r *request, serial uint64) int { return cmp.Compare(r.serial, serial) })
+	switch {
+	case at == o.most:
+		return false
+	case len(o.requests) == o.most:
+		o.requests = o.requests[:o.most-1]
+	}
+	o.requests = slices.Insert(o.requests, at, r)
+	return true
+}
+
+// requestStatus returns the oldest requests of each state, as many of each as are
+// listed, by serial number.
+func (b *Broker) requestStatus() []RequestStatus {
+	queued, joined := oldest{most: b.cfg.MaxListed}, oldest{most: b.cfg.MaxListed}
+	running, abandoned := oldest{most: b.cfg.MaxListed}, oldest{most: b.cfg.MaxListed}
+	b.offerQueued(&queued)
+	if b.waits.requests > b.queued {
+		for _, e := range b.window.entries {
+			for nd := e.joined.head; nd != nil && joined.offer(nd.of); nd = nd.next {
+			}
+		}
+	}
+	for nd := b.peers.head; nd != nil; nd = nd.next {
+		if w := nd.of.worker; w != nil && w.used > 0 {
+			w.offerHeld(&running, &abandoned)
+		}
+	}
+	var all []RequestStatus
+	for _, of := range []struct {
+		state string
+		oldest
+	}{{"queued", queued}, {"joined", joined}, {"running", running}, {"abandoned", abandoned}} {
+		for _, r := range of.requests {
+			all = append(all, b.statusOf(r, of.state))
+		}
+	}
+	slices.SortFunc(all, func(a, b RequestStatus) int { return cmp.Compare(a.Request, b.Request) })
+	return all
+}
+
+// offerQueued offers the first of each queue.
+func (b *Broker) offerQueued(o *oldest) {
+	for nd := b.all.head; nd != nil; nd = nd.next {
+		s := nd.of
+		for r := s.front.head; r != nil && o.offer(r.of); r = r.next {
+		}
+		for q := s.active.head; q != nil; q = q.next {
+			q.of.requests.each(o.offer)
+		}
+	}
+}
+
+// offerHeld offers what w was handed and hasn't replied to.
+func (w *worker) offerHeld(running, abandoned *oldest) {
+	for i := range w.slots {
+		switch r := w.slots[i].request; {
+		case r == nil:
+		case r.state == stateAbandoned:
+			abandoned.offer(r)
+		default:
+			running.offer(r)
+		}
+	}
+}
+
+func (b *Broker) statusOf(r *request, state string) RequestStatus {
+	status := RequestStatus{
+		Request: r.serial, State: state, Service: r.service.name, Method: shown(r.env.Method),
+		Caller: r.caller.Name, CallerAddr: r.caller.Addr, Attempts: r.attempts, Age: b.now - r.arrived,
+	}
+	if r.member != nil {
+		status.Worker, status.WorkerAddr = r.member.worker.instance, r.member.worker.peer.id.Addr
+	}
+	return status
+}
+
+// shown returns the name of a method for a listing, which a caller chooses and
+// which may be of any length.
+func shown(method []byte) string {
+	const most = 255
+	return strings.ToValidUTF8(string(method[:min(len(method), most)]), "")
 }
 
 // ServiceContract is one service in the result of mmi.services.

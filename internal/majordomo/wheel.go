@@ -39,6 +39,9 @@ type timer struct {
 
 func (t *timer) pending() bool { return t.place.linked() }
 
+// due is when t was to fire when it was set last, rounded up to a tick.
+func (t *timer) due() time.Duration { return time.Duration(t.when) * time.Millisecond }
+
 // tick converts a time since the engine's start to a tick, rounding up.
 func tick(at time.Duration) int64 {
 	return int64((at + time.Millisecond - 1) / time.Millisecond)

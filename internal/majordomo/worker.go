@@ -17,6 +17,8 @@ import (
 //	   └─► mmi.register ─► registered ─► READY ─┘  ▲          │
 //	                                               └── mmi.register (capacity > 0)
 //
+// What an operator drained stays so until its connection ends.
+//
 // Most workers of many have one service and one slot, and are out of the
 // processor's caches when their turn comes: what they need then stands together.
 type worker struct {
@@ -25,6 +27,7 @@ type worker struct {
 	registered bool
 	ready      bool
 	held       bool // answered "not started": nothing until its next FINAL or registration
+	drained    bool // by an operator: nothing any more
 	beatsBusy  bool // sent a heartbeat while it was busy: it needn't be given the busy limit
 	cancels    bool // knows rpc.cancel
 	credits    bool // knows rpc.credit
@@ -54,7 +57,7 @@ func newWorker(p *Peer, v mdp.Version) *worker {
 	if w.peer != nil {
 		w = new(worker) // what refers to the first may still be about
 	}
-	w.peer, w.version = p, v
+	w.peer, w.version, w.drained = p, v, p.drained
 	p.worker = w
 	w.slots, w.unused = w.firstSlot[:0], w.firstUnused[:0]
 	return w
@@ -96,8 +99,11 @@ type member struct {
 
 // free says whether w can be handed a request.
 func (w *worker) free() bool {
-	return w.used < w.capacity && w.ready && !w.held
+	return w.used < w.capacity && w.ready && !w.held && !w.drained
 }
+
+// draining says whether w gets nothing new, by its own wish or an operator's.
+func (w *worker) draining() bool { return w.capacity == 0 || w.drained }
 
 // ready takes a READY (RFC 7 "Worker": 0x01).
 func (b *Broker) ready(p *Peer, c *mdp.Command) {
@@ -146,7 +152,7 @@ func (b *Broker) refuses(p *Peer, name []byte) *Refusal {
 		refusal.Code, refusal.Reason = jsonrpc.CodeInvalidParams, mdp.CheckService(name).Error()
 	case mdp.Reserved(name):
 		refusal.Code, refusal.Reason = jsonrpc.CodeInvalidParams, "names that begin with mmi. belong to the broker"
-	case !b.allowed(p, MayRegister, name, nil):
+	case !b.allowed(p, MayRegister, name):
 		refusal.Code, refusal.Reason = jsonrpc.CodeNotPermitted, "not permitted to register this service"
 	default:
 		return nil
@@ -255,7 +261,7 @@ func (b *Broker) lose(w *worker, why string, tell bool) {
 	}
 	p.worker = nil
 	if p.held {
-		b.wheel.set(&p.beat, p.heard+b.cfg.expiry())
+		b.wheel.set(&p.beat, max(p.heard+b.cfg.expiry(), b.now))
 	} else {
 		b.wheel.stop(&p.beat)
 	}

@@ -22,7 +22,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 		spoil func(*WorkerConfig)
 		says  string
 	}{
-		"brokers":    {func(c *WorkerConfig) { c.Brokers = 0 }, "Brokers"},
+		"brokers":    {func(c *WorkerConfig) { c.Brokers = -1 }, "Brokers"},
 		"random":     {func(c *WorkerConfig) { c.Random = nil }, "Random"},
 		"speak":      {func(c *WorkerConfig) { c.Speak = 3 }, "Speak(3)"},
 		"services":   {func(c *WorkerConfig) { c.Registration.Services = nil }, "no service"},
@@ -35,6 +35,8 @@ func TestWorkerSessionConfig(t *testing.T) {
 		"dial":       {func(c *WorkerConfig) { c.DialTimeout = -1 }, "negative duration"},
 		"redial min": {func(c *WorkerConfig) { c.RedialMin = -1 }, "negative duration"},
 		"redial max": {func(c *WorkerConfig) { c.RedialMax = -1 }, "negative duration"},
+		"shift min":  {func(c *WorkerConfig) { c.ShiftMin = -1 }, "negative duration"},
+		"shift max":  {func(c *WorkerConfig) { c.ShiftMax = -1 }, "negative duration"},
 		"bad schema": {func(c *WorkerConfig) {
 			c.Registration.Services[0].Methods = []MethodDoc{{Params: json.RawMessage("{")}}
 		}, "can't be written"},
@@ -54,6 +56,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 			want.Random = nil
 			want.HeartbeatInterval, want.Liveness, want.BusyLimit = 2500*time.Millisecond, 3, 15*time.Minute
 			want.DialTimeout, want.RedialMin, want.RedialMax = 5*time.Second, 100*time.Millisecond, 30*time.Second
+			want.ShiftMin, want.ShiftMax = 50*time.Millisecond, time.Second
 			want.MaxPartialBytes = 1 << 20
 			s.cfg.Random = nil
 			require.Equal(t, want, s.cfg)
@@ -88,7 +91,7 @@ func TestWorkerSessionDialFails(t *testing.T) {
 	for n := uint64(1); n < 6; n++ {
 		require.Empty(t, workerKinds(b.dialFailed(n)))
 		require.ErrorIs(t, b.lastNote().Err, errWorkerCut)
-		require.Contains(t, b.lastNote().Text, "broker 0 in 50ms")
+		require.Contains(t, b.lastNote().Text, "dialling again in 50ms")
 		require.Empty(t, b.pass(49*time.Millisecond))
 		require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 		require.Empty(t, b.step(&WorkerEvent{Kind: WorkerDialFailed, Conn: n, Err: errWorkerCut}), "it was said before")
@@ -99,31 +102,32 @@ func TestWorkerSessionDialFails(t *testing.T) {
 
 func TestWorkerSessionDialTimeout(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{Brokers: 2, DialTimeout: time.Second})
+	b := newWorkerBed(t, WorkerConfig{DialTimeout: time.Second})
 	require.Empty(t, b.pass(999*time.Millisecond))
-	a := b.pass(time.Millisecond)
-	require.Equal(t, []string{"hangup", "dial"}, workerKinds(a))
-	require.Equal(t, 1, a[2].Broker)
+	require.Equal(t, []string{"hangup"}, workerKinds(b.pass(time.Millisecond)))
 	require.ErrorContains(t, b.lastNote().Err, "no connection within 1s")
+	require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 	require.Equal(t, []string{"hangup"}, workerKinds(b.dialed(1)), "too late")
 	require.Empty(t, b.step(&WorkerEvent{Kind: WorkerLost, Conn: 1, Err: errWorkerCut}))
 	b.serve()
-	require.Equal(t, 1, b.accepted[0].Broker)
+	require.Len(t, b.accepted, 1)
 }
 
-func TestWorkerSessionFailsOver(t *testing.T) {
+// TestWorkerSessionBackoff has a broker that can't be reached: the waits grow up to
+// their limit, and begin anew once it was of use.
+func TestWorkerSessionBackoff(t *testing.T) {
 	t.Parallel()
-	b := newServingWorker(t, WorkerConfig{Brokers: 3})
-	b.heartbeat()
-	for range 7 {
-		at := b.conns[b.last].broker
-		a := b.cut(b.last)
-		require.Equal(t, []string{"hangup", "dial"}, workerKinds(a), "the next one may answer at once")
-		require.Equal(t, (at+1)%3, a[2].Broker)
-		b.serve()
-		b.heartbeat()
+	b := newWorkerBed(t, WorkerConfig{RedialMin: time.Second, RedialMax: 10 * time.Second, Random: func() uint64 { return 1<<63 - 1 }})
+	for _, seconds := range []uint64{1, 2, 4, 8, 10, 10} {
+		b.dialFailed(b.last)
+		wait := b.s.NextWake().Sub(b.now)
+		require.EqualValues(t, (1<<63-1)%(seconds*uint64(time.Second)), wait)
+		b.pass(wait)
 	}
-	require.Len(t, b.accepted, 8)
+	b.serve()
+	b.heartbeat()
+	b.cut(b.last)
+	require.EqualValues(t, (1<<63-1)%uint64(time.Second), b.s.NextWake().Sub(b.now))
 }
 
 // TestWorkerSessionUseless has brokers that are of no use though they can be
@@ -160,19 +164,18 @@ func TestWorkerSessionUseless(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newWorkerBed(t, WorkerConfig{
-				Brokers: 2, Speak: test.speak, RedialMin: time.Second, Random: func() uint64 { return uint64(50 * time.Millisecond) },
+				Speak: test.speak, RedialMin: time.Second, Random: func() uint64 { return uint64(50 * time.Millisecond) },
 			})
-			for range 5 {
-				require.Equal(t, []string{"hangup", "dial"}, workerKinds(test.turn(b)))
-				require.ErrorContains(t, b.lastNote().Err, test.says)
+			for range 10 {
 				require.Equal(t, []string{"hangup"}, workerKinds(test.turn(b)))
+				require.ErrorContains(t, b.lastNote().Err, test.says)
 				require.Empty(t, b.pass(49*time.Millisecond))
 				require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 			}
-			require.Equal(t, 10, b.s.redial.failures)
+			require.Equal(t, 10, b.link().failures)
 			b.serve()
 			b.heartbeat()
-			require.Zero(t, b.s.redial.failures)
+			require.Zero(t, b.link().failures)
 		})
 	}
 }
@@ -276,13 +279,13 @@ func TestWorkerSessionAdoptsHeartbeat(t *testing.T) {
 			b := newWorkerBed(t, WorkerConfig{HeartbeatInterval: time.Second})
 			b.dialed(1)
 			b.answer(1, &Registered{HeartbeatMS: test.ms, Liveness: test.liveness})
-			require.Equal(t, test.interval, b.s.interval)
-			require.Equal(t, test.limit, b.s.limit())
+			require.Equal(t, test.interval, b.link().interval)
+			require.Equal(t, test.limit, b.link().limit())
 			require.Equal(t, b.now.Add(test.interval), b.s.NextWake())
 			b.cut(1)
 			b.pass(time.Microsecond)
 			b.dialed(2)
-			require.Equal(t, time.Second, b.s.interval, "each broker says what it wants")
+			require.Equal(t, time.Second, b.link().interval, "each broker says what it wants")
 		})
 	}
 }

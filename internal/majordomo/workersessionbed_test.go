@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,8 +25,11 @@ type workerBed struct {
 	now      time.Time
 	jobs     map[*Job]*workerRecord // that the driver has
 	conns    map[uint64]*workerConn
-	last     uint64 // the connection that was dialled last
+	last     uint64 // the connection that was dialled last, or that a test is about
+	dials    uint64
 	asked    string // id of the last mmi.register
+	greedy   bool   // a broker hands over more than it may
+	loose    bool   // the shares were more than the capacity, as there are more brokers, and still are
 	finished int
 	drain    bool
 	notes    []WorkerAction
@@ -48,8 +52,13 @@ type workerConn struct {
 	sends   []mdp.Command
 	sent    time.Time
 	offers  []Registration
+	asked   string          // id of the last of them
+	may     []int           // shares that the broker may go by
 	owed    map[string]bool // addresses of requests whose FINAL is due
 }
+
+// link returns what the session has of its first broker.
+func (b *workerBed) link() *workerLink { return b.s.links[0] }
 
 func workerServices(names ...string) []ServiceDoc {
 	docs := make([]ServiceDoc, len(names))
@@ -71,6 +80,8 @@ func newWorkerBed(t require.TestingT, cfg WorkerConfig) *workerBed {
 func newIdleWorker(t require.TestingT, cfg WorkerConfig) *workerBed {
 	if cfg.Brokers == 0 {
 		cfg.Brokers = 1
+	} else if cfg.Brokers < 0 {
+		cfg.Brokers = 0 // they are found later
 	}
 	if cfg.Random == nil {
 		cfg.Random = func() uint64 { return 7 }
@@ -100,8 +111,20 @@ func newServingWorker(t require.TestingT, cfg WorkerConfig) *workerBed {
 func (b *workerBed) serve() {
 	b.dialed(b.last)
 	if b.cfg.Speak == SpeakMesh {
-		b.answer(b.last, &Registered{Broker: "b", Incarnation: "1"})
+		b.answer(b.last, &Registered{Broker: "b" + strconv.Itoa(b.conns[b.last].broker), Incarnation: "1"})
 	}
+}
+
+// on makes the bed be about the newest connection to a broker, and returns it.
+func (b *workerBed) on(broker int) *workerConn {
+	for conn := b.dials; conn > 0; conn-- {
+		if b.conns[conn].broker == broker {
+			b.last = conn
+			return b.conns[conn]
+		}
+	}
+	require.Fail(b.t, "never dialled")
+	return nil
 }
 
 func (b *workerBed) step(ev *WorkerEvent) []WorkerAction {
@@ -113,7 +136,31 @@ func (b *workerBed) step(ev *WorkerEvent) []WorkerAction {
 	if at := b.s.NextWake(); !at.IsZero() {
 		require.True(b.t, at.After(b.now), "an alarm that was due was left")
 	}
+	b.checkShares()
 	return actions
+}
+
+// checkShares holds the shares to the worker's capacity, by what was said on the wire.
+func (b *workerBed) checkShares() {
+	orphans := 0
+	for _, r := range b.jobs {
+		if b.conns[r.conn].over {
+			orphans++
+		}
+	}
+	brokers, sum := 0, orphans
+	for _, c := range b.conns {
+		if c.over || len(c.may) == 0 {
+			continue
+		}
+		brokers++
+		sum += max(slices.Max(c.may), len(c.owed))
+	}
+	capacity := b.cfg.Registration.Capacity
+	b.loose = sum > capacity && (b.loose || brokers+orphans > capacity)
+	if !b.loose && !b.greedy {
+		require.LessOrEqual(b.t, sum, capacity, "brokers may hand over more than the worker takes")
+	}
 }
 
 // check holds one action to what must always be so.
@@ -123,12 +170,11 @@ func (b *workerBed) check(a *WorkerAction) {
 	switch a.Kind {
 	case WorkerDial:
 		require.False(t, b.drain, "dialled to stop")
-		require.Equal(t, b.last+1, a.Conn)
-		require.Less(t, a.Broker, b.cfg.Brokers)
-		if old := b.conns[b.last]; old != nil {
-			require.True(t, old.over, "two connections at a time")
+		require.Equal(t, b.dials+1, a.Conn)
+		for _, old := range b.conns {
+			require.True(t, old.over || old.broker != a.Broker, "two connections at a time")
 		}
-		b.last = a.Conn
+		b.last, b.dials = a.Conn, a.Conn
 		b.conns[a.Conn] = &workerConn{broker: a.Broker, owed: make(map[string]bool)}
 	case WorkerHangup:
 		require.Contains(t, b.conns, a.Conn)
@@ -137,7 +183,7 @@ func (b *workerBed) check(a *WorkerAction) {
 		b.checkSend(a)
 	case WorkerRun:
 		require.NotContains(t, b.jobs, a.Job, "run while the driver has it")
-		b.jobs[a.Job] = &workerRecord{conn: b.last}
+		b.jobs[a.Job] = &workerRecord{conn: a.Job.link.conn}
 		require.LessOrEqual(t, len(b.jobs), b.cfg.Registration.Capacity, "more at once than the worker takes")
 	case WorkerCancel:
 		r := b.jobs[a.Job]
@@ -151,7 +197,6 @@ func (b *workerBed) check(a *WorkerAction) {
 		require.Positive(t, a.N)
 		r.credit += a.N
 	case WorkerAccepted:
-		require.Equal(t, b.last, a.Conn)
 		require.Equal(t, b.conns[a.Conn].broker, a.Broker)
 		b.accepted = append(b.accepted, *a)
 	case WorkerNote:
@@ -160,7 +205,9 @@ func (b *workerBed) check(a *WorkerAction) {
 	case WorkerFinished:
 		require.True(t, b.drain)
 		b.finished++
-		require.True(t, b.last == 0 || b.conns[b.last].over, "the end leaves a connection")
+		for _, c := range b.conns {
+			require.True(t, c.over, "the end leaves a connection")
+		}
 		for j, r := range b.jobs {
 			require.Error(t, r.cancelled, "the end leaves job %p", j)
 		}
@@ -196,11 +243,15 @@ func (b *workerBed) checkSend(a *WorkerAction) {
 		jsonrpc.Scan(c.Body[0], &env)
 		require.Equal(t, jsonrpc.Request, env.Kind)
 		require.NotEqual(t, b.asked, string(env.ID))
-		b.asked = string(env.ID)
-		conn.offers = append(conn.offers, workerOffer(t, env.Params))
+		b.asked, conn.asked = string(env.ID), string(env.ID)
+		offer := workerOffer(t, env.Params)
+		conn.offers, conn.may = append(conn.offers, offer), append(conn.may, offer.Capacity)
 	case mdp.Ready:
 		require.Zero(t, ready, "a second READY")
 		require.True(t, b.cfg.Speak != SpeakMesh || len(conn.offers) == 1, "READY before mmi.register")
+		if b.cfg.Speak != SpeakMesh {
+			conn.may = []int{1}
+		}
 	case mdp.WorkerPartial, mdp.WorkerFinal:
 		require.Equal(t, 1, ready)
 		require.True(t, conn.owed[string(c.Address)], "a reply that nobody waits for")
@@ -209,7 +260,7 @@ func (b *workerBed) checkSend(a *WorkerAction) {
 		}
 	case mdp.Heartbeat:
 		require.Equal(t, 1, ready)
-		require.GreaterOrEqual(t, b.now.Sub(conn.sent), b.s.interval, "a heartbeat that nobody needs")
+		require.GreaterOrEqual(t, b.now.Sub(conn.sent), b.s.conns[a.Conn].interval, "a heartbeat that nobody needs")
 	case mdp.Disconnect:
 		require.Equal(t, 1, ready)
 		conn.goodbye = true
@@ -275,18 +326,31 @@ func (b *workerBed) heartbeat() { b.command(mdp.Command{Kind: mdp.Heartbeat}) }
 
 // mmi brings a reply to mmi.register.
 func (b *workerBed) mmi(body string) []WorkerAction {
+	c := b.conns[b.last]
+	var env jsonrpc.Envelope
+	jsonrpc.Scan([]byte(body), &env)
+	switch {
+	case len(c.may) == 0 || c.over:
+	case body == "501" && b.s.find(b.last).state == workerJoining:
+		c.may = []int{1}
+	case string(env.ID) != c.asked:
+	case env.Kind == jsonrpc.Result:
+		c.may = c.may[len(c.may)-1:]
+	default:
+		c.may = c.may[:max(len(c.may)-1, 1)]
+	}
 	return b.command(mdp.Command{Kind: mdp.ClientFinal, Service: []byte(mdp.MMIRegister), Body: [][]byte{[]byte(body)}})
 }
 
 // answer brings the result of the last mmi.register.
 func (b *workerBed) answer(conn uint64, r *Registered) []WorkerAction {
-	require.Equal(b.t, b.last, conn)
-	return b.mmi(`{"jsonrpc":"2.0","id":` + b.asked + `,"result":` + workerJSON(b.t, r) + `}`)
+	b.last = conn
+	return b.mmi(`{"jsonrpc":"2.0","id":` + b.conns[conn].asked + `,"result":` + workerJSON(b.t, r) + `}`)
 }
 
 // refuse brings the failure of the last mmi.register.
 func (b *workerBed) refuse(code int) []WorkerAction {
-	return b.mmi(`{"jsonrpc":"2.0","id":` + b.asked + `,"error":{"code":` + strconv.Itoa(code) + `,"message":"no"}}`)
+	return b.mmi(`{"jsonrpc":"2.0","id":` + b.conns[b.last].asked + `,"error":{"code":` + strconv.Itoa(code) + `,"message":"no"}}`)
 }
 
 // workerAsk is a request as a broker hands it over.
@@ -324,7 +388,7 @@ func (b *workerBed) ask(a workerAsk) []WorkerAction { return b.command(a.command
 
 // run has the broker hand over a request that is run, and returns its job.
 func (b *workerBed) run(a workerAsk) *Job {
-	a.plain = a.plain || b.s.plain
+	a.plain = a.plain || b.s.find(b.last).plain
 	actions := b.ask(a)
 	require.Equal(b.t, "run", workerKinds(actions)[0])
 	return actions[0].Job

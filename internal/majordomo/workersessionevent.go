@@ -12,7 +12,7 @@ type WorkerEventKind uint8
 
 // The kinds of [WorkerEvent].
 const (
-	WorkerStart      WorkerEventKind = iota + 1 // begin: dial
+	WorkerStart      WorkerEventKind = iota + 1 // begin: dial all brokers
 	WorkerDialed                                // Conn is connected
 	WorkerDialFailed                            // Conn couldn't be connected, for Err
 	WorkerLost                                  // Conn ended, or takes nothing more, for Err
@@ -29,6 +29,7 @@ const (
 type WorkerEvent struct {
 	Kind     WorkerEventKind
 	Conn     uint64
+	Copies   bool // WorkerDialed: Conn keeps nothing of small messages (MaxReused)
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope // of the command's body, where that is one frame
 	Err      error
@@ -56,7 +57,7 @@ type WorkerActionKind uint8
 
 // The kinds of [WorkerAction].
 const (
-	// WorkerDial: connect to the endpoint Broker, as Conn.
+	// WorkerDial: connect to Broker, as Conn.
 	WorkerDial WorkerActionKind = iota + 1
 	// WorkerSend: send Message on Conn.
 	WorkerSend
@@ -69,9 +70,9 @@ const (
 	WorkerCancel
 	// WorkerCredit: N more PARTIALs of Job may be sent.
 	WorkerCredit
-	// WorkerAccepted: the broker took the registration, or is plain.
+	// WorkerAccepted: Broker took the registration, or is plain.
 	WorkerAccepted
-	// WorkerNote: the log should hear of Text, and Err where there is one.
+	// WorkerNote: the log should hear of Text about Broker, and Err where there is one.
 	WorkerNote
 	// WorkerFinished: the session is over, as WorkerDrain or WorkerStop wanted. It
 	// comes once, as the last action.
@@ -83,7 +84,7 @@ const (
 type WorkerAction struct {
 	Kind       WorkerActionKind
 	Conn       uint64
-	Broker     int // WorkerDial, WorkerAccepted
+	Broker     int // WorkerDial, WorkerAccepted, WorkerNote
 	Message    [][]byte
 	Job        *Job
 	N          int
@@ -113,5 +114,8 @@ var (
 	errNoEnvelope    = errors.New("majordomo: the answer to mmi.register is neither JSON-RPC nor a status")
 	errOtherVersion  = errors.New("majordomo: a message of another version of MDP than the worker speaks")
 	errNoAddress     = errors.New("majordomo: a request without the address frame of a registered worker")
+	errTooEarly      = errors.New("majordomo: the broker spoke before the worker was READY")
+	errUnanswered    = errors.New("majordomo: the broker didn't answer mmi.register, though it did before")
+	errShareRefused  = errors.New("majordomo: the broker refused another share of the worker's capacity")
 	errTokenRepeated = errors.New("majordomo: a request with the token of one that is running")
 )

@@ -19,10 +19,17 @@ type Job struct {
 	Caller   []byte    // the authenticated caller's name
 	Envelope jsonrpc.Envelope
 	Body     [][]byte
+	// MaxMessage is what the broker takes as one message, in bytes; 0 where it
+	// doesn't say.
+	MaxMessage int
+	// Copies says that the connection keeps nothing of a reply up to MaxReused: once it
+	// was sent, its memory may be used again.
+	Copies bool
 	// Data belongs to the driver. It stays with the job when the session uses it
 	// for another request.
 	Data any
 
+	link      *workerLink // over which it came; nil once that connection is gone
 	address   []byte
 	token     uint64
 	indexed   bool // in byToken
@@ -30,7 +37,7 @@ type Job struct {
 	large     bool // a part was too large to pass on: the reply is that failure
 	kept      [][]byte
 	keptBytes int
-	waited    node[Job] // in WorkerSession.jobs, while somebody waits for the reply
+	waited    node[Job] // in workerLink.jobs, while somebody waits for the reply
 }
 
 // RPC says that the job has an id, so that its caller gets a JSON-RPC reply.
@@ -46,46 +53,48 @@ const tooLarge = "the reply is larger than can be sent"
 var emptyReply = [][]byte{{}}
 
 // request takes a REQUEST: a job, or word of one.
-func (s *WorkerSession) request(ev *WorkerEvent) {
+func (l *workerLink) request(ev *WorkerEvent) {
 	c, env := &ev.Command, &ev.Envelope
 	address, err := mdp.ParseAddress(c.Address)
-	registered := err == nil && !s.plain
+	registered := err == nil && !l.plain
 	if !registered {
-		if s.state != workerJoining && !s.plain {
-			s.invalid(errNoAddress)
+		if l.state != workerJoining && !l.plain {
+			l.invalid(errNoAddress)
 			return
 		}
 		// A plain broker passes on what the client wrote, whatever time it took.
-		address = mdp.Address{Remaining: mdp.NoDeadline, Service: uint16(s.ready)}
+		address = mdp.Address{Remaining: mdp.NoDeadline, Service: uint16(l.ready)}
 		if t := env.Meta.TimeoutMS; env.Meta.Present && t >= 0 {
 			address.Remaining = uint32(min(t, int64(mdp.NoDeadline-1)))
 		}
 	}
-	held := registered && s.byToken[address.Token] != nil
+	known := registered && l.byToken[address.Token] != nil
 	switch {
 	case registered && env.Kind == jsonrpc.Notification && bytes.HasPrefix(env.Method, controlPrefix):
-		s.control(address.Token, env)
-	case held:
-		s.invalid(errTokenRepeated) // to run it would answer one request twice
-	case s.running >= s.cfg.Registration.Capacity || s.state == workerLastJobs:
-		s.refuse(ev, jsonrpc.CodeNotStarted, "the worker has no room")
+		l.control(address.Token, env)
+	case known:
+		l.invalid(errTokenRepeated) // to run it would answer one request twice
+	case !l.hasRoom() || l.state == workerLastJobs:
+		l.refuse(ev, jsonrpc.CodeNotStarted, "the worker has no room")
 	case address.Remaining == 0:
-		s.refuse(ev, jsonrpc.CodeExpired, "the request's time was over when it reached the worker")
+		l.refuse(ev, jsonrpc.CodeExpired, "the request's time was over when it reached the worker")
 	default:
-		s.run(ev, &address, registered)
+		l.run(ev, &address, registered)
 	}
 }
 
 var controlPrefix = []byte("rpc.")
 
 // run makes a job of a REQUEST.
-func (s *WorkerSession) run(ev *WorkerEvent, address *mdp.Address, registered bool) {
+func (l *workerLink) run(ev *WorkerEvent, address *mdp.Address, registered bool) {
+	s := l.session
 	var j *Job
 	if n := len(s.free); n > 0 {
 		j, s.free = s.free[n-1], s.free[:n-1]
 	} else {
 		j = &Job{}
 	}
+	j.link, j.MaxMessage, j.Copies = l, l.identity.MaxMessage, l.copies
 	j.address, j.Envelope, j.Body = ev.Command.Address, ev.Envelope, ev.Command.Body
 	j.Attempt, j.Service, j.Caller = int(address.Attempt), int(address.Service), address.Caller
 	if address.Remaining != mdp.NoDeadline {
@@ -93,10 +102,11 @@ func (s *WorkerSession) run(ev *WorkerEvent, address *mdp.Address, registered bo
 	}
 	if registered {
 		j.token, j.indexed = address.Token, true
-		s.byToken[j.token] = j
+		l.byToken[j.token] = j
 	}
-	s.jobs.pushBack(&j.waited, j)
+	l.jobs.pushBack(&j.waited, j)
 	s.running++
+	l.began()
 	s.act(WorkerAction{Kind: WorkerRun, Job: j})
 	if !registered && j.Envelope.Meta.Window == 0 {
 		s.act(WorkerAction{Kind: WorkerCredit, Job: j, N: 1}) // see part
@@ -106,13 +116,17 @@ func (s *WorkerSession) run(ev *WorkerEvent, address *mdp.Address, registered bo
 // refuse answers a REQUEST that isn't run. One that is beyond the worker's capacity
 // makes the broker hold back everything until the worker's next FINAL or
 // registration (docs/protocol.md "Registered workers").
-func (s *WorkerSession) refuse(ev *WorkerEvent, code int, text string) {
+func (l *workerLink) refuse(ev *WorkerEvent, code int, text string) {
 	body := emptyReply
 	if ev.Envelope.Kind != jsonrpc.Notification || code == jsonrpc.CodeNotStarted {
 		body = failureBody(ev.Envelope.ID, code, text)
 	}
-	s.send(&mdp.Command{Version: s.version(), Kind: mdp.WorkerFinal, Address: ev.Command.Address, Body: body})
-	s.held = code == jsonrpc.CodeNotStarted && !s.plain
+	l.send(&mdp.Command{Version: l.version(), Kind: mdp.WorkerFinal, Address: ev.Command.Address, Body: body})
+	if code == jsonrpc.CodeNotStarted && !l.plain {
+		l.hold()
+	} else {
+		l.unhold()
+	}
 }
 
 // failureBody returns the body of a failure.
@@ -125,20 +139,20 @@ func failureBody(id []byte, code int, text string) [][]byte {
 
 // control takes rpc.cancel and rpc.credit (docs/protocol.md "Cancel and
 // streams"). One for a job that isn't here is ignored.
-func (s *WorkerSession) control(token uint64, env *jsonrpc.Envelope) {
-	j := s.byToken[token]
+func (l *workerLink) control(token uint64, env *jsonrpc.Envelope) {
+	j := l.byToken[token]
 	if j == nil {
 		return
 	}
 	switch string(env.Method) {
 	case "rpc.cancel":
-		s.cancel(j, ErrCallerCancelled)
+		l.session.cancel(j, ErrCallerCancelled)
 	case "rpc.credit":
 		var params struct {
 			N int `json:"n"`
 		}
 		if json.Unmarshal(env.Params, &params) == nil && params.N > 0 {
-			s.act(WorkerAction{Kind: WorkerCredit, Job: j, N: min(params.N, maxCredit)})
+			l.session.act(WorkerAction{Kind: WorkerCredit, Job: j, N: min(params.N, maxCredit)})
 		}
 	}
 }
@@ -151,54 +165,46 @@ func (s *WorkerSession) cancel(j *Job, why error) {
 	}
 }
 
-// cancelJobs takes all jobs out of the session's books: there is nobody left to
-// reply to.
-func (s *WorkerSession) cancelJobs(why error) {
-	for j := s.jobs.front(); j != nil; j = s.jobs.front() {
+// cancelJobs takes all jobs out of the link's books: there is nobody left to reply
+// to.
+func (l *workerLink) cancelJobs(why error) {
+	for j := l.jobs.front(); j != nil; j = l.jobs.front() {
 		j.waited.unlink()
-		j.indexed = false
-		s.cancel(j, why)
+		j.link, j.indexed = nil, false
+		l.session.orphans++
+		l.session.cancel(j, why)
 	}
-	clear(s.byToken)
-	s.held = false
+	clear(l.byToken)
 }
 
 // reply takes what a job replied, and sends it if somebody still waits for it.
 func (s *WorkerSession) reply(ev *WorkerEvent) {
 	j := ev.Job
+	l := j.link
 	switch {
 	case !ev.Final:
-		if j.waited.linked() && !j.large {
-			s.part(j, ev.Body)
+		if l != nil && !j.large {
+			l.part(j, ev.Body)
 		}
 		return
-	case j.waited.linked():
-		s.final(j, ev.Body)
+	case l != nil:
+		l.final(j, ev.Body)
+	default:
+		s.orphans--
+		s.shares.unsettled = true
 	}
 	s.running--
 	*j = Job{Data: j.Data}
 	if len(s.free) < maxFree {
 		s.free = append(s.free, j)
 	}
-	if s.state == workerLastJobs {
-		s.checkLeft()
-		return
-	}
-	s.release()
-}
-
-// release has the broker hand over requests again, if it holds them back though
-// there is room. Mostly a FINAL does that; but what ended may have come over an
-// earlier connection.
-func (s *WorkerSession) release() {
-	if s.held && s.state == workerServing && s.running < s.cfg.Registration.Capacity {
-		s.held = false
-		s.register(s.offer)
+	if l != nil {
+		l.ended()
 	}
 }
 
 // final sends the last word on j.
-func (s *WorkerSession) final(j *Job, body [][]byte) {
+func (l *workerLink) final(j *Job, body [][]byte) {
 	switch {
 	case j.large && j.RPC():
 		body = failureBody(j.Envelope.ID, jsonrpc.CodeTooLarge, tooLarge)
@@ -207,34 +213,34 @@ func (s *WorkerSession) final(j *Job, body [][]byte) {
 	case len(j.kept) > 0:
 		body = append(j.kept, body...)
 	}
-	s.send(&mdp.Command{Version: s.version(), Kind: mdp.WorkerFinal, Address: j.address, Body: body})
-	s.held = false
+	l.send(&mdp.Command{Version: l.version(), Kind: mdp.WorkerFinal, Address: j.address, Body: body})
+	l.unhold()
 	j.waited.unlink()
 	if j.indexed {
-		delete(s.byToken, j.token)
+		delete(l.byToken, j.token)
 	}
-	if s.plain && s.jobs.n == 0 {
-		s.heard = s.now // the broker may have kept silent while the worker was busy; its time begins now
+	if l.plain && l.jobs.n == 0 {
+		l.heard = l.session.now // the broker may have kept silent while the worker was busy; its time begins now
 	}
 }
 
 // part sends a part of j's reply. MDP/0.1 knows one REPLY: parts are kept for it.
-func (s *WorkerSession) part(j *Job, body [][]byte) {
-	if s.version() == mdp.V01 {
+func (l *workerLink) part(j *Job, body [][]byte) {
+	if l.version() == mdp.V01 {
 		for _, frame := range body {
 			j.keptBytes += len(frame)
 		}
-		if j.keptBytes > s.cfg.MaxPartialBytes {
-			s.overflow(j)
+		if j.keptBytes > l.session.cfg.MaxPartialBytes {
+			l.session.overflow(j)
 			return
 		}
 		j.kept = append(j.kept, body...)
 	} else {
-		s.send(&mdp.Command{Version: mdp.V02, Kind: mdp.WorkerPartial, Address: j.address, Body: body})
+		l.send(&mdp.Command{Version: mdp.V02, Kind: mdp.WorkerPartial, Address: j.address, Body: body})
 	}
-	if s.plain {
+	if l.plain {
 		// No credit will come. What bounds the stream is the peer's queue.
-		s.act(WorkerAction{Kind: WorkerCredit, Job: j, N: 1})
+		l.session.act(WorkerAction{Kind: WorkerCredit, Job: j, N: 1})
 	}
 }
 
@@ -245,16 +251,16 @@ func (s *WorkerSession) overflow(j *Job) {
 }
 
 // unsent deals with a message that the connection doesn't take for its size.
-func (s *WorkerSession) unsent(ev *WorkerEvent) {
+func (l *workerLink) unsent(ev *WorkerEvent) {
 	c, err := mdp.ParseBroker(ev.Message)
 	if err != nil {
 		return // the session made it, so it is a message
 	}
 	switch c.Kind {
 	case mdp.WorkerPartial:
-		for nd := s.jobs.head; nd != nil; nd = nd.next {
+		for nd := l.jobs.head; nd != nil; nd = nd.next {
 			if bytes.Equal(nd.of.address, c.Address) {
-				s.overflow(nd.of)
+				l.session.overflow(nd.of)
 				return
 			}
 		}
@@ -262,12 +268,12 @@ func (s *WorkerSession) unsent(ev *WorkerEvent) {
 		var env jsonrpc.Envelope
 		jsonrpc.Scan(c.Body[len(c.Body)-1], &env)
 		if code, _, _, err := jsonrpc.ParseError(env.Error); err == nil && code == jsonrpc.CodeTooLarge {
-			s.lost(ev.Err, true) // not even that
+			l.lost(ev.Err, true) // not even that
 			return
 		}
 		c.Body = failureBody(env.ID, jsonrpc.CodeTooLarge, tooLarge)
-		s.send(&c)
+		l.send(&c)
 	default:
-		s.lost(ev.Err, true)
+		l.lost(ev.Err, true)
 	}
 }

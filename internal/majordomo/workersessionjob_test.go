@@ -91,7 +91,7 @@ func TestWorkerSessionExpired(t *testing.T) {
 	ask.body = workerNotification
 	b.ask(ask)
 	require.Equal(t, frames(""), b.lastSend().Body, "nobody is told of a notification")
-	require.False(t, b.s.held)
+	require.False(t, b.link().share.held)
 }
 
 // TestWorkerSessionBeyondCapacity hands over more than the worker takes.
@@ -123,38 +123,55 @@ func TestWorkerSessionBeyondPlainCapacity(t *testing.T) {
 }
 
 // TestWorkerSessionOldJobsTakeRoom has handlers that outlive their connection. They
-// count, and when they end the broker must hear that there is room, though
-// nothing that it handed over ended.
+// count, and when they end the broker must hear that there is room, though nothing
+// that it handed over ended.
 func TestWorkerSessionOldJobsTakeRoom(t *testing.T) {
 	t.Parallel()
-	b := newServingWorker(t, WorkerConfig{})
+	b := newServingWorker(t, WorkerConfig{Registration: Registration{Capacity: 3}})
 	old := []*Job{b.run(workerAsk{token: 1}), b.run(workerAsk{token: 2})}
 	require.Equal(t, []string{"hangup", "cancel", "cancel"}, workerKinds(b.cut(1)))
 	b.pass(time.Second)
 	b.serve()
-	b.ask(workerAsk{token: 1})
-	require.Equal(t, jsonrpc.CodeNotStarted, b.failure())
-	require.True(t, b.s.held)
+	require.Equal(t, 1, b.conns[2].offers[0].Capacity, "what still runs takes its room")
 
 	require.Equal(t, []string{"mmi.register"}, workerKinds(b.reply(old[0], true, "x")), "its reply goes nowhere, but there is room")
 	require.Equal(t, 2, b.conns[2].offers[1].Capacity)
-	require.Empty(t, b.answer(2, &Registered{Incarnation: "1"}))
+	require.Empty(t, b.reply(old[1], true, "x"), "one registration at a time")
+	require.Empty(t, b.answer(2, &Registered{Incarnation: "1"}), "and not too soon after the last")
+	require.Equal(t, []string{"mmi.register"}, workerKinds(b.pass(50*time.Millisecond)))
+	require.Equal(t, 3, b.conns[2].offers[2].Capacity)
+	b.answer(2, &Registered{Incarnation: "1"})
 	require.Len(t, b.accepted, 2)
-	j := b.run(workerAsk{token: 1})
-	b.ask(workerAsk{token: 2})
-	require.Equal(t, jsonrpc.CodeNotStarted, b.failure())
-	require.Equal(t, []string{"worker final"}, workerKinds(b.reply(j, true, "x")), "the FINAL says it")
-	require.Empty(t, b.reply(old[1], true, "x"), "nothing is held back")
+}
 
-	// The same with a plain broker, which holds nothing back.
+// TestWorkerSessionNoRoomAtAll is the same where every slot is taken: the broker gets
+// one all the same, and holds back what it is told that there is no room for.
+func TestWorkerSessionNoRoomAtAll(t *testing.T) {
+	t.Parallel()
+	b := newServingWorker(t, WorkerConfig{})
+	old := []*Job{b.run(workerAsk{token: 1}), b.run(workerAsk{token: 2})}
+	b.cut(1)
+	b.pass(time.Second)
+	b.serve()
+	require.Equal(t, 1, b.conns[2].offers[0].Capacity)
+	b.ask(workerAsk{token: 1})
+	require.Equal(t, jsonrpc.CodeNotStarted, b.failure())
+	require.True(t, b.link().share.held)
+	require.Equal(t, []string{"mmi.register"}, workerKinds(b.reply(old[0], true, "x")))
+	require.False(t, b.link().share.held)
+	j := b.run(workerAsk{token: 1})
+	b.answer(2, &Registered{Incarnation: "1"})
+	require.Equal(t, []string{"worker final"}, workerKinds(b.reply(j, true, "x")))
+
+	// A plain broker can't be told. It waits for READY.
 	plain := newServingWorker(t, WorkerConfig{Speak: SpeakMDP02, Registration: Registration{Capacity: 1}})
 	stuck := plain.run(workerAsk{token: 1})
 	plain.cut(1)
 	plain.pass(time.Second)
-	plain.serve()
-	plain.ask(workerAsk{token: 2, plain: true})
-	require.Equal(t, jsonrpc.CodeNotStarted, plain.failure())
-	require.Empty(t, plain.reply(stuck, true, "x"), "there is nothing to register")
+	require.Empty(t, plain.dialed(2))
+	require.Empty(t, workerKinds(plain.message(2, []byte("MDPW02"), []byte{5})), "nothing was said yet")
+	require.ErrorIs(t, plain.lastNote().Err, errTooEarly)
+	require.Equal(t, []string{"ready", "accepted"}, workerKinds(plain.reply(stuck, true, "x")))
 }
 
 func TestWorkerSessionHeldAcrossConnections(t *testing.T) {
@@ -249,13 +266,13 @@ func TestWorkerSessionRepliesAfterLoss(t *testing.T) {
 	require.Empty(t, b.reply(j, false, "part"))
 	b.answer(2, &Registered{})
 	fresh := b.run(workerAsk{token: 1})
-	require.Empty(t, b.reply(j, true, "x"), "the token is another request's now")
+	require.NotContains(t, workerKinds(b.reply(j, true, "x")), "worker final", "the token is another request's now")
 	require.Equal(t, []string{"cancel"}, workerKinds(b.control(1, `{"jsonrpc":"2.0","method":"rpc.cancel"}`)))
 	require.ErrorIs(t, b.jobs[fresh].cancelled, ErrCallerCancelled)
 	require.Equal(t, []string{"worker final"}, workerKinds(b.reply(fresh, true, "x")))
 	require.Empty(t, b.reply(late, true, "x"))
 	require.Zero(t, b.s.running)
-	require.Empty(t, b.s.byToken)
+	require.Empty(t, b.link().byToken)
 }
 
 // TestWorkerSessionPlainCredit has a stream over a plain broker, which knows no

@@ -10,38 +10,46 @@ import (
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
-// dialed begins the conversation on a new connection: mmi.register, and READY
-// without waiting for the answer.
-func (s *WorkerSession) dialed(conn uint64) {
-	switch {
-	case s.talks(conn):
-		return
-	case conn != s.conn || s.state != workerDialing:
-		s.act(WorkerAction{Kind: WorkerHangup, Conn: conn})
+// dialed takes a new connection. What is said on it has to wait for a share of the
+// worker's capacity, if nothing is free.
+func (l *workerLink) dialed() {
+	if l.state != workerDialing {
 		return
 	}
-	s.state = workerJoining
-	s.heard = s.now
-	s.plain = s.cfg.Speak != SpeakMesh
-	s.interval, s.liveness = s.cfg.HeartbeatInterval, s.cfg.Liveness
-	if !s.plain {
-		s.register(s.offer)
+	s := l.session
+	l.state, l.armed = workerConnected, false
+	l.heard = s.now
+	l.plain = s.cfg.Speak != SpeakMesh
+	l.identity = Registered{}
+	l.interval, l.liveness = s.cfg.HeartbeatInterval, s.cfg.Liveness
+	s.stale, s.shares.unsettled = true, true
+}
+
+// join begins the conversation: mmi.register, and READY without waiting for the
+// answer.
+func (l *workerLink) join(share int) {
+	l.state = workerJoining
+	l.heard = l.session.now // until now it had nothing to say
+	l.ready = max(l.firstTaken(), 0)
+	if l.plain {
+		l.resize(share)
+	} else {
+		l.register(share)
 	}
-	s.ready = max(s.firstTaken(), 0)
-	s.send(&mdp.Command{Version: s.version(), Kind: mdp.Ready, Service: []byte(s.cfg.Registration.Services[s.ready].Name)})
-	if s.plain {
-		s.joined(nil) // a plain broker doesn't answer READY (RFC 7)
+	l.send(&mdp.Command{Version: l.version(), Kind: mdp.Ready, Service: []byte(l.session.cfg.Registration.Services[l.ready].Name)})
+	if l.plain {
+		l.joined(nil) // a plain broker doesn't answer READY (RFC 7)
 		return
 	}
-	s.beat()
+	l.beat()
 }
 
 // firstTaken returns the first service that the broker didn't refuse when it was
 // last asked, or -1.
-func (s *WorkerSession) firstTaken() int {
-	refused := s.refused[s.redial.at]
-	for i := range s.cfg.Registration.Services {
-		if !refused[s.cfg.Registration.Services[i].Name] {
+func (l *workerLink) firstTaken() int {
+	services := l.session.cfg.Registration.Services
+	for i := range services {
+		if !l.refused[services[i].Name] {
 			return i
 		}
 	}
@@ -49,39 +57,57 @@ func (s *WorkerSession) firstTaken() int {
 }
 
 // register sends mmi.register: what the worker offers, and how many requests at
-// once it takes (docs/protocol.md "Registered workers").
-func (s *WorkerSession) register(params []byte) {
+// once it takes of this broker (docs/protocol.md "Registered workers").
+func (l *workerLink) register(share int) {
+	s := l.session
+	l.resize(share)
+	l.unhold()
 	s.asked++
-	s.askedAt = s.now
+	l.asking, l.asked, l.askedAt = true, s.asked, s.now
 	head := jsonrpc.RequestHead{ID: s.asked, Method: mdp.MMIRegister, TimeoutMS: -1, Window: -1}
-	s.send(&mdp.Command{
+	l.send(&mdp.Command{
 		Version: mdp.V02, Kind: mdp.ClientRequest, Service: []byte(mdp.MMIRegister),
-		Body: [][]byte{jsonrpc.AppendRequest(nil, &head, params)},
+		Body: [][]byte{jsonrpc.AppendRequest(nil, &head, s.offer.with(share))},
 	})
 }
 
 // registered takes an answer to mmi.register.
-func (s *WorkerSession) registered(ev *WorkerEvent) {
-	switch s.state {
-	case workerJoining:
-		s.answered(ev)
-	case workerLeaving:
+func (l *workerLink) registered(ev *WorkerEvent) {
+	switch {
+	case l.state == workerJoining:
+		l.welcomed(ev)
+		return
+	case string(ev.Envelope.ID) != strconv.FormatUint(l.asked, 10):
+		return
+	}
+	known := l.share.before
+	l.answered()
+	switch {
+	case l.state == workerLeaving:
 		// Whatever it says, it is the barrier: what was handed over came before.
-		if string(ev.Envelope.ID) == strconv.FormatUint(s.asked, 10) {
-			s.lastJobs()
+		l.lastJobs()
+	case ev.Envelope.Kind == jsonrpc.Result:
+		var answer Registered
+		if json.Unmarshal(ev.Envelope.Result, &answer) == nil {
+			l.adopt(&answer)
 		}
+		l.beat()
+	default:
+		l.unshifted(ev, known)
+		l.beat()
 	}
 }
 
-// answered takes the answer to a connection's first mmi.register.
-func (s *WorkerSession) answered(ev *WorkerEvent) {
+// welcomed takes the answer to a connection's first mmi.register.
+func (l *workerLink) welcomed(ev *WorkerEvent) {
 	env := &ev.Envelope
+	l.answered()
 	if status, digits := mdp.ParseStatus(ev.Command.Body[0]); digits {
 		if status == mdp.StatusNotImplemented {
-			s.joinPlain()
+			l.joinPlain()
 			return
 		}
-		s.lost(fmt.Errorf("majordomo: the broker answered mmi.register with %d", status), true)
+		l.lost(fmt.Errorf("majordomo: the broker answered mmi.register with %d", status), true)
 		return
 	}
 	switch env.Kind {
@@ -89,110 +115,128 @@ func (s *WorkerSession) answered(ev *WorkerEvent) {
 		code, text, _, err := jsonrpc.ParseError(env.Error)
 		switch {
 		case err != nil:
-			s.lost(fmt.Errorf("majordomo: the answer to mmi.register can't be read: %w", err), true)
+			l.lost(fmt.Errorf("majordomo: the answer to mmi.register can't be read: %w", err), true)
 		case code == jsonrpc.CodeMethodNotFound:
-			s.joinPlain()
+			l.joinPlain()
 		default:
-			s.lost(fmt.Errorf("%w: %s (%d)", ErrRefused, text, code), true)
+			l.lost(fmt.Errorf("%w: %s (%d)", ErrRefused, text, code), true)
 		}
 	case jsonrpc.Result:
 		var answer Registered
 		if err := json.Unmarshal(env.Result, &answer); err != nil {
-			s.lost(fmt.Errorf("majordomo: the answer to mmi.register can't be read: %w", err), true)
+			l.lost(fmt.Errorf("majordomo: the answer to mmi.register can't be read: %w", err), true)
 			return
 		}
-		s.accepted(&answer)
+		l.accepted(&answer)
 	default:
-		s.lost(errNoEnvelope, true)
+		l.lost(errNoEnvelope, true)
 	}
 }
 
 // joinPlain serves a broker that doesn't know mmi.register as one of plain
 // MDP/0.2. It has the READY already.
-func (s *WorkerSession) joinPlain() {
-	s.plain, s.held = true, false
-	s.refused[s.redial.at] = nil
-	s.note("the broker doesn't know mmi.register; it is served as plain MDP/0.2", nil)
-	s.joined(nil)
+func (l *workerLink) joinPlain() {
+	l.plain = true
+	l.unhold()
+	l.resize(1)
+	l.answered()
+	l.refused = nil
+	l.note("the broker doesn't know mmi.register; it is served as plain MDP/0.2", nil)
+	l.joined(nil)
 }
 
 // accepted looks at what a broker took of the registration.
-func (s *WorkerSession) accepted(answer *Registered) {
+func (l *workerLink) accepted(answer *Registered) {
 	refused := make(map[string]bool, len(answer.Refused))
 	for _, r := range answer.Refused {
 		refused[r.Service] = true
-		s.note("the broker refused service "+quoted(r.Service)+": "+r.Reason, nil)
+		l.note("the broker refused service "+quoted(r.Service)+": "+r.Reason, nil)
 	}
-	s.refused[s.redial.at] = refused
+	l.refused = refused
 	switch {
-	case s.firstTaken() < 0:
+	case l.firstTaken() < 0:
 		first := answer.Refused[0]
-		s.lost(fmt.Errorf("%w: service %s: %s", ErrRefused, quoted(first.Service), first.Reason), true)
-	case refused[s.cfg.Registration.Services[s.ready].Name]:
+		l.lost(fmt.Errorf("%w: service %s: %s", ErrRefused, quoted(first.Service), first.Reason), true)
+	case refused[l.session.cfg.Registration.Services[l.ready].Name]:
 		// The READY is answered with DISCONNECT, and there may be no other one on
 		// this connection (RFC 7). The next connection's READY names a service
 		// that the broker takes.
-		s.readyRefused()
+		l.readyRefused()
 	default:
-		s.adopt(answer)
-		s.joined(answer)
+		l.twin = l.session.twinOf(l, answer)
+		l.adopt(answer)
+		l.joined(answer)
 	}
 }
 
-// readyRefused dials the same broker once more, unless that is what was just done.
-func (s *WorkerSession) readyRefused() {
-	if s.again || s.draining {
-		s.lost(errReadyRefused, true)
+// readyRefused dials the broker once more at once, unless that is what was just
+// done.
+func (l *workerLink) readyRefused() {
+	if l.again || l.session.draining || !l.known {
+		l.lost(errReadyRefused, true)
 		return
 	}
-	s.again = true
-	s.act(WorkerAction{Kind: WorkerHangup, Conn: s.conn})
-	s.cancelJobs(ErrConnectionLost)
-	s.dial()
+	l.again = true
+	l.hangup()
+	l.disconnected()
+	l.dial()
 }
 
-// adopt takes over what the broker wants of heartbeats.
-func (s *WorkerSession) adopt(answer *Registered) {
+// adopt takes over what the broker says of itself, and what it wants of heartbeats.
+func (l *workerLink) adopt(answer *Registered) {
+	l.identity = *answer
+	l.identity.Refused = nil
 	ms, n := answer.HeartbeatMS, answer.Liveness
 	if ms > 0 && ms <= maxHeartbeat.Milliseconds() && n > 0 && n <= maxLiveness {
-		s.interval, s.liveness = time.Duration(ms)*time.Millisecond, n
+		l.interval, l.liveness = time.Duration(ms)*time.Millisecond, n
 	}
 }
 
-func (s *WorkerSession) joined(answer *Registered) {
-	s.state = workerServing
-	s.again = false
-	s.act(WorkerAction{Kind: WorkerAccepted, Conn: s.conn, Broker: s.redial.at, Registered: answer})
-	if s.draining {
-		s.leave()
-		return
+func (l *workerLink) joined(answer *Registered) {
+	l.state = workerServing
+	l.again = false
+	switch {
+	case l.session.draining:
+		l.accept(answer)
+		l.leave()
+	case l.twin != nil:
+		// One registration is enough. What was handed over by this one is served.
+		l.note("the broker is served over another address already", nil)
+		l.leave()
+	default:
+		l.accept(answer)
+		l.tally()
+		l.beat()
 	}
-	s.release()
-	s.beat()
+}
+
+func (l *workerLink) accept(answer *Registered) {
+	l.trouble = nil
+	l.session.act(WorkerAction{Kind: WorkerAccepted, Conn: l.conn, Broker: l.broker, Registered: answer})
 }
 
 // leave asks the broker for nothing new (docs/protocol.md "Registered workers").
 // A plain one can't be asked: DISCONNECT says it, after the reply that is due.
-func (s *WorkerSession) leave() {
-	if s.plain {
-		s.lastJobs()
+func (l *workerLink) leave() {
+	if l.plain {
+		l.lastJobs()
 		return
 	}
-	s.state = workerLeaving
-	s.register(s.farewell)
-	s.beat()
+	l.state = workerLeaving
+	l.register(0)
+	l.beat()
 }
 
-// lastJobs waits for what is running, and ends the session after it.
-func (s *WorkerSession) lastJobs() {
-	s.state = workerLastJobs
-	s.beat()
-	s.checkLeft()
+// lastJobs waits for what is running, and ends the conversation after it.
+func (l *workerLink) lastJobs() {
+	l.state = workerLastJobs
+	l.beat()
+	l.checkLeft()
 }
 
-// checkLeft ends a draining session after the last reply that somebody waits for.
-func (s *WorkerSession) checkLeft() {
-	if s.jobs.n == 0 {
-		s.goodbye()
+// checkLeft ends the conversation after the last reply that the broker waits for.
+func (l *workerLink) checkLeft() {
+	if l.jobs.n == 0 {
+		l.goodbye()
 	}
 }

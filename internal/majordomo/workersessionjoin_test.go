@@ -32,28 +32,31 @@ func TestWorkerSessionRefusedReady(t *testing.T) {
 	t.Parallel()
 	b := newWorkerBed(t, WorkerConfig{Brokers: 2, Registration: Registration{Services: workerServices("a", "b", "c", "d")}})
 	b.dialed(1)
+	b.on(0)
 	require.Equal(t, "a", b.ready())
 	a := b.answer(1, workerRefusals("a", "c"))
 	require.Equal(t, []string{"hangup", "dial"}, workerKinds(a))
-	require.Equal(t, 0, b.conns[2].broker, "the same broker, at once")
+	require.Equal(t, 0, b.on(0).broker, "the same broker, at once")
+	require.EqualValues(t, 3, b.last)
 	require.Len(t, b.notes, 2, "the log hears of each refusal")
 	require.Contains(t, b.notes[0].Text, `"a": not permitted`)
 	require.Empty(t, b.message(1, []byte("MDPW02"), []byte{6}), "the DISCONNECT that its READY got")
 
-	b.dialed(2)
-	require.Equal(t, "b", b.ready())
-	require.Len(t, b.conns[2].offers[0].Services, 4, "everything is offered again")
-	require.Equal(t, []string{"accepted"}, workerKinds(b.answer(2, workerRefusals("a", "c"))))
-
-	b.heartbeat()
-	b.cut(2)
 	b.dialed(3)
-	require.Equal(t, 1, b.conns[3].broker)
-	require.Equal(t, "a", b.ready(), "what one broker refuses another may take")
-	b.answer(3, workerRefusals())
+	require.Equal(t, "b", b.ready())
+	require.Len(t, b.conns[3].offers[0].Services, 4, "everything is offered again")
+	require.Equal(t, []string{"accepted"}, workerKinds(b.answer(3, workerRefusals("a", "c"))))
 
-	b.heartbeat()
+	b.dialed(2)
+	b.on(1)
+	require.Equal(t, "a", b.ready(), "what one broker refuses another may take")
+	other := workerRefusals()
+	other.Broker = "other"
+	b.answer(2, other)
+
 	b.cut(3)
+	b.pass(time.Second)
+	b.on(0)
 	b.dialed(4)
 	require.Equal(t, "b", b.ready(), "it is remembered what the first one refused")
 	b.answer(4, workerRefusals("b"))
@@ -83,38 +86,31 @@ func TestWorkerSessionFickleBroker(t *testing.T) {
 		require.ErrorIs(t, b.lastNote().Err, errReadyRefused)
 		require.Equal(t, []string{"dial"}, workerKinds(b.pass(50*time.Millisecond)))
 	}
-	require.Equal(t, 3, b.s.redial.failures)
+	require.Equal(t, 3, b.link().failures)
 }
 
 func TestWorkerSessionRefusedReadyThenLost(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{Brokers: 2})
+	b := newWorkerBed(t, WorkerConfig{})
 	b.dialed(1)
 	b.answer(1, workerRefusals("tea"))
-	a := b.dialFailed(2)
-	require.Equal(t, []string{"dial"}, workerKinds(a))
-	require.Equal(t, 1, b.conns[3].broker)
-	b.serve()
-	require.Equal(t, "tea", b.ready())
-	b.cut(3)
+	require.Empty(t, workerKinds(b.dialFailed(2)))
 	b.pass(time.Second)
-	b.dialed(4)
+	b.dialed(3)
 	require.Equal(t, "coffee", b.ready())
-	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.answer(4, workerRefusals("coffee"))), "each connection may be repeated once")
+	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.answer(3, workerRefusals("coffee"))), "each connection may be repeated once")
 }
 
 func TestWorkerSessionAllRefused(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{Brokers: 2})
+	b := newWorkerBed(t, WorkerConfig{})
 	b.dialed(1)
-	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.answer(1, workerRefusals("tea", "coffee"))))
+	require.Equal(t, []string{"hangup"}, workerKinds(b.answer(1, workerRefusals("tea", "coffee"))))
 	require.ErrorIs(t, b.lastNote().Err, ErrRefused)
-	require.Equal(t, 1, b.conns[2].broker)
-	b.dialFailed(2)
 	b.pass(time.Second)
-	b.dialed(3)
+	b.dialed(2)
 	require.Equal(t, "tea", b.ready(), "it may have changed its mind")
-	require.Equal(t, []string{"accepted"}, workerKinds(b.answer(3, workerRefusals())))
+	require.Equal(t, []string{"accepted"}, workerKinds(b.answer(2, workerRefusals())))
 }
 
 func TestWorkerSessionPlainBroker(t *testing.T) {
@@ -201,7 +197,7 @@ func TestWorkerSessionNoAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newWorkerBed(t, WorkerConfig{Brokers: 2, HeartbeatInterval: time.Second, Liveness: 3})
+			b := newWorkerBed(t, WorkerConfig{HeartbeatInterval: time.Second, Liveness: 3})
 			b.dialed(1)
 			for range 5 {
 				require.Empty(t, workerOthers(b.pass(599*time.Millisecond)))
@@ -226,9 +222,10 @@ func TestWorkerSessionServesWhileItJoins(t *testing.T) {
 
 func TestWorkerSessionLosesBrokerWhileItJoins(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{Brokers: 2})
+	b := newWorkerBed(t, WorkerConfig{})
 	b.dialed(1)
-	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.cut(1)))
+	require.Equal(t, []string{"hangup"}, workerKinds(b.cut(1)))
+	b.pass(time.Second)
 	b.dialed(2)
 	require.Equal(t, []string{"hangup"}, workerKinds(b.command(mdp.Command{Kind: mdp.Disconnect})))
 	b.pass(time.Second)
@@ -243,14 +240,14 @@ func TestWorkerSessionStrangeAnswers(t *testing.T) {
 	require.Empty(t, b.mmi("501"))
 	require.Empty(t, b.refuse(-32601))
 	require.Empty(t, b.answer(1, workerRefusals("tea")))
-	require.False(t, b.s.plain)
+	require.False(t, b.link().plain)
 	require.Empty(t, b.command(mdp.Command{Kind: mdp.ClientFinal, Service: []byte("mmi.status"), Body: frames("200")}))
 }
 
 func TestWorkerSessionUnsentRegistration(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{Brokers: 2})
+	b := newWorkerBed(t, WorkerConfig{})
 	a := b.dialed(1)
-	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.step(&WorkerEvent{Kind: WorkerUnsent, Conn: 1, Message: a[0].Message, Err: errWorkerCut})))
+	require.Equal(t, []string{"hangup"}, workerKinds(b.step(&WorkerEvent{Kind: WorkerUnsent, Conn: 1, Message: a[0].Message, Err: errWorkerCut})))
 	require.ErrorIs(t, b.lastNote().Err, errWorkerCut)
 }

@@ -20,13 +20,13 @@ func TestWorkerSessionPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &workerLife{}
 		l.workerBed = newIdleWorker(t, WorkerConfig{
-			Brokers:           rapid.IntRange(1, 3).Draw(t, "brokers"),
+			Brokers:           rapid.SampledFrom([]int{-1, 1, 1, 2, 3}).Draw(t, "brokers"),
 			Speak:             rapid.SampledFrom([]Speak{SpeakMesh, SpeakMesh, SpeakMesh, SpeakMDP02, SpeakMDP01}).Draw(t, "speak"),
 			HeartbeatInterval: time.Second,
 			BusyLimit:         20 * time.Second,
 			RedialMax:         time.Second,
 			MaxPartialBytes:   3,
-			Registration:      Registration{Capacity: rapid.IntRange(1, 4).Draw(t, "capacity")},
+			Registration:      Registration{Capacity: rapid.IntRange(1, 9).Draw(t, "capacity")},
 			Random:            workerRandom(rapid.Uint64().Draw(t, "seed")),
 		})
 		if rapid.IntRange(0, 9).Draw(t, "early") > 0 {
@@ -34,6 +34,9 @@ func TestWorkerSessionPromises(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"":        l.invariants,
+			"turn":    l.turn,
+			"turns":   l.turn,
+			"brokers": l.discover,
 			"connect": l.connect,
 			"answer":  l.register,
 			"ask":     l.request,
@@ -89,6 +92,28 @@ func (l *workerLife) pick(t *rapid.T) *Job {
 	return rapid.SampledFrom(jobs).Draw(t, "job")
 }
 
+// turn turns to another connection.
+func (l *workerLife) turn(t *rapid.T) {
+	var alive []uint64
+	for conn := uint64(1); conn <= l.dials; conn++ {
+		if !l.conns[conn].over {
+			alive = append(alive, conn)
+		}
+	}
+	if len(alive) == 0 {
+		t.Skip("no connection")
+	}
+	l.last = rapid.SampledFrom(alive).Draw(t, "conn")
+}
+
+// discover changes the set of brokers.
+func (l *workerLife) discover(t *rapid.T) {
+	if rapid.IntRange(0, 2).Draw(t, "change") > 0 {
+		t.Skip("all stays as it is")
+	}
+	l.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: rapid.SliceOfDistinct(rapid.IntRange(0, 4), rapid.ID).Draw(t, "brokers")})
+}
+
 func (l *workerLife) connect(t *rapid.T) {
 	c := l.conns[l.last]
 	if c == nil || c.up || c.over {
@@ -115,7 +140,7 @@ func (l *workerLife) register(t *rapid.T) {
 		l.answer(l.last, workerRefusals(rapid.SliceOfDistinct(rapid.SampledFrom([]string{"tea", "coffee"}), rapid.ID).Draw(t, "refused")...))
 	default:
 		l.answer(l.last, &Registered{
-			Incarnation: "1", HeartbeatMS: rapid.SampledFrom([]int64{0, 500, 3000}).Draw(t, "heartbeat"), Liveness: 3,
+			Broker: rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "id"), Incarnation: "1", HeartbeatMS: rapid.SampledFrom([]int64{0, 500, 3000}).Draw(t, "heartbeat"), Liveness: 3,
 		})
 	}
 }
@@ -124,25 +149,32 @@ func (l *workerLife) request(t *rapid.T) {
 	if !l.open() {
 		t.Skip("no connection")
 	}
+	c := l.conns[l.last]
+	if len(c.may) == 0 || len(c.owed) >= slices.Max(c.may) {
+		if rapid.IntRange(0, 9).Draw(t, "greedy") > 0 {
+			t.Skip("it may not hand over more")
+		}
+		l.greedy = true
+	}
 	l.tokens++
 	a := l.ask(workerAsk{
 		token:   l.tokens,
 		body:    rapid.SampledFrom([]string{"", "", "", workerNotification, "opaque"}).Draw(t, "body"),
 		expired: rapid.IntRange(0, 9).Draw(t, "expired") == 0,
-		plain:   l.s.plain,
+		plain:   l.s.find(l.last).plain,
 	})
 	for i := range a {
 		if a[i].Kind == WorkerRun {
 			l.jobList = append(l.jobList, a[i].Job)
 		}
 	}
-	if !l.conns[l.last].over {
+	if !c.over && len(c.may) > 0 {
 		require.NotEmpty(t, a, "a request is run or answered")
 	}
 }
 
 func (l *workerLife) word(t *rapid.T) {
-	if !l.open() || l.s.plain {
+	if !l.open() || l.s.find(l.last).plain {
 		t.Skip("no connection to a broker that has such words")
 	}
 	l.control(rapid.Uint64Range(0, l.tokens+1).Draw(t, "token"), rapid.SampledFrom([]string{
@@ -154,7 +186,8 @@ func (l *workerLife) sendPart(t *rapid.T) { l.reply(l.pick(t), false, "p") }
 
 func (l *workerLife) finishJob(t *rapid.T) {
 	j := l.pick(t)
-	waited := l.conns[l.last] != nil && l.conns[l.last].owed[string(j.address)] && l.jobs[j].conn == l.last && l.open()
+	c := l.conns[l.jobs[j].conn]
+	waited := c.up && !c.over && c.owed[string(j.address)]
 	a := l.reply(j, true, "x")
 	kinds := workerKinds(a)
 	if waited {
@@ -166,7 +199,7 @@ func (l *workerLife) finishJob(t *rapid.T) {
 
 // turnDown has the connection refuse what was sent last.
 func (l *workerLife) turnDown(t *rapid.T) {
-	if !l.open() || l.lastSend().Kind != mdp.WorkerFinal && l.lastSend().Kind != mdp.WorkerPartial {
+	if !l.open() || len(l.conns[l.last].sends) == 0 || l.lastSend().Kind != mdp.WorkerFinal && l.lastSend().Kind != mdp.WorkerPartial {
 		t.Skip("no reply was sent")
 	}
 	c := l.lastSend()
@@ -197,7 +230,7 @@ func (l *workerLife) cutOff(t *rapid.T) {
 
 // noise is what a session has to cope with, and makes nothing of.
 func (l *workerLife) noise(t *rapid.T) {
-	conn := rapid.Uint64Range(0, l.last+1).Draw(t, "conn")
+	conn := rapid.Uint64Range(0, l.dials+1).Draw(t, "conn")
 	switch rapid.IntRange(0, 4).Draw(t, "noise") {
 	case 0:
 		require.Empty(t, workerKinds(l.message(conn, []byte("rubbish"))))
@@ -212,8 +245,8 @@ func (l *workerLife) noise(t *rapid.T) {
 			}
 		}
 	case 3: // what is said twice
-		require.Empty(t, l.step(&WorkerEvent{Kind: WorkerDialFailed, Conn: l.last + 1, Err: errWorkerCut}))
-		if l.last > 0 {
+		require.Empty(t, l.step(&WorkerEvent{Kind: WorkerDialFailed, Conn: l.dials + 1, Err: errWorkerCut}))
+		if l.dials > 0 {
 			require.Empty(t, l.step(&WorkerEvent{Kind: WorkerStart}))
 		}
 	case 4:
@@ -242,43 +275,86 @@ func (l *workerLife) end(t *rapid.T) {
 func (l *workerLife) invariants(t *rapid.T) {
 	s := l.s
 	require.Equal(t, len(l.jobs), s.running)
-	waited, indexed := 0, 0
+	waited, orphans, indexed := make(map[*workerLink]int), 0, make(map[*workerLink]int)
 	for j, r := range l.jobs {
-		if !j.waited.linked() {
+		if j.link == nil {
 			require.Error(t, r.cancelled, "a job that nobody waits for, and nobody said so")
-			require.False(t, j.indexed)
+			require.False(t, j.indexed || j.waited.linked())
+			orphans++
 			continue
 		}
-		waited++
-		require.Equal(t, l.last, r.conn)
-		require.True(t, l.open(), "a job without a connection")
-		require.True(t, l.conns[l.last].owed[string(j.address)])
+		waited[j.link]++
+		require.Equal(t, j.link.conn, r.conn)
+		c := l.conns[r.conn]
+		require.True(t, c.up && !c.over, "a job without a connection")
+		require.True(t, c.owed[string(j.address)])
 		require.Equal(t, j.cancelled, r.cancelled != nil)
 		if j.indexed {
-			indexed++
-			require.Same(t, j, s.byToken[j.token])
+			indexed[j.link]++
+			require.Same(t, j, j.link.byToken[j.token])
 		}
 	}
-	require.Equal(t, waited, s.jobs.n)
-	require.Len(t, s.byToken, indexed)
+	require.Equal(t, orphans, s.orphans)
 	for _, j := range s.free {
 		require.Equal(t, Job{Data: j.Data}, *j)
 	}
-	if c := l.conns[l.last]; l.open() && c.goodbye == false {
-		require.Len(t, c.owed, waited, "each request has a job or a FINAL")
+	var books division
+	connected := 0
+	for _, w := range s.links {
+		l.linkInvariants(t, w)
+		require.Equal(t, waited[w], w.jobs.n)
+		require.Len(t, w.byToken, indexed[w])
+		if c := l.conns[w.conn]; w.talks() && w.state != workerConnected && !c.goodbye && !l.greedy {
+			require.Len(t, c.owed, waited[w], "each request has a job or a FINAL")
+		}
+		for _, count := range []struct {
+			is bool
+			n  *int
+		}{{w.share.full, &books.full}, {w.share.held, &books.held}, {w.share.kept, &books.kept}} {
+			if count.is {
+				*count.n++
+			}
+		}
+		if w.state == workerDialing || w.talks() {
+			connected++
+		}
 	}
-	switch {
-	case l.finished > 0:
+	require.Len(t, s.conns, connected)
+	require.Equal(t, []int{books.full, books.held, books.kept}, []int{s.shares.full, s.shares.held, s.shares.kept})
+	require.LessOrEqual(t, s.shares.kept, s.cfg.Registration.Capacity)
+	if l.finished > 0 {
 		require.Zero(t, s.NextWake())
-		require.Equal(t, workerOver, s.state)
-	case l.last > 0 || s.state != workerIdle:
-		require.NotZero(t, s.NextWake(), "it never moves again")
+		require.Empty(t, s.links)
 	}
-	if s.held && s.state == workerServing {
-		require.NotEmpty(t, l.jobs, "the broker holds back for nothing")
+}
+
+// linkInvariants holds one link to what it is.
+func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
+	s := l.s
+	switch w.state {
+	case workerIdle:
+		require.True(t, w.armed || !s.started, "it never moves again")
+		require.True(t, w.known && !s.draining)
+	case workerParked:
+		require.True(t, slices.Contains(s.links, w.twin), "it stands back for nobody")
+		require.True(t, w.twin.talks() && w.twin.twin == nil)
+	case workerConnected:
+		require.False(t, s.draining)
+		require.Zero(t, w.share.allowed())
+	case workerLastJobs:
+		require.Positive(t, w.jobs.n, "it waits for nothing")
+	default:
+		require.True(t, w.armed)
 	}
-	if s.draining && s.state == workerLastJobs {
-		require.Positive(t, s.jobs.n, "it waits for nothing")
+	require.Equal(t, w.talks() || w.state == workerDialing, s.conns[w.conn] == w)
+	if w.share.held && w.state == workerServing && !w.asking {
+		require.True(t, s.running+s.shares.kept >= s.cfg.Registration.Capacity || s.shares.deferred, "the broker holds back for nothing")
+	}
+	require.False(t, w.share.full && (w.state != workerServing || w.plain))
+	if w.state == workerServing && !w.plain {
+		require.Equal(t, w.jobs.n >= w.share.size, w.share.full)
+		require.True(t, w.share.want == w.share.size || w.asking || s.draining || s.shares.deferred || w.share.ebbs ||
+			w.share.want > w.share.size && s.spare() <= 0, "a share that stays what it is not to be")
 	}
 }
 
@@ -289,12 +365,12 @@ func TestWorkerSessionKeepsPromisesWithBrokers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := Config{HeartbeatInterval: time.Second, BusyLimit: 30 * time.Second, QueueTimeout: 20 * time.Second}
-		w := &workerChaos{workerWorld: newWorkerWorld(t, cfg, cfg), asks: make(map[string]int)}
+		w := &workerChaos{workerWorld: newWorkerWorld(t, slices.Repeat([]Config{cfg}, rapid.IntRange(1, 4).Draw(t, "brokers"))...), asks: make(map[string]int)}
 		for range rapid.IntRange(1, 3).Draw(t, "workers") {
 			w.add(WorkerConfig{
 				Speak:             rapid.SampledFrom([]Speak{SpeakMesh, SpeakMesh, SpeakMDP02, SpeakMDP01}).Draw(t, "speak"),
 				HeartbeatInterval: time.Second, RedialMax: time.Second, BusyLimit: 30 * time.Second,
-				Registration: Registration{Capacity: rapid.IntRange(1, 3).Draw(t, "capacity")},
+				Registration: Registration{Capacity: rapid.SampledFrom([]int{1, 2, 3, 4, 5, 16}).Draw(t, "capacity")},
 			})
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -365,11 +441,11 @@ func (w *workerChaos) word(t *rapid.T) {
 
 func (w *workerChaos) cutOne(t *rapid.T) {
 	n := rapid.SampledFrom(w.workers).Draw(t, "worker")
-	p := n.pipes[n.conn()]
-	if p.peer == nil || p.over {
+	conn := n.conns[rapid.IntRange(0, len(w.brokers)-1).Draw(t, "broker")]
+	if p := n.pipes[conn]; p == nil || p.peer == nil || p.over {
 		t.Skip("it isn't connected")
 	}
-	n.cut(n.conn())
+	n.cut(conn)
 }
 
 // crashOne takes a broker away, with its requests, or starts one that was.
@@ -421,19 +497,34 @@ func (w *workerChaos) settle(t *rapid.T) {
 			n.replyAll()
 		}
 	}
-	room := 0
+	shares := 0
 	for _, n := range w.workers {
 		require.Empty(t, n.running)
 		require.Equal(t, n.s.draining, n.finished, "a drain ends")
-		switch {
-		case n.finished:
+		if n.finished {
 			require.Zero(t, n.s.NextWake())
-		case n.s.plain:
-			room++
-		default:
-			room += n.s.cfg.Registration.Capacity
+			require.Empty(t, n.s.links)
+			continue
 		}
-		require.True(t, n.finished || n.s.state == workerServing)
+		require.Len(t, n.s.links, len(w.brokers))
+		require.Zero(t, n.s.orphans+n.s.shares.held+n.s.shares.kept)
+		sum := 0
+		for _, l := range n.s.links {
+			if l.plain && l.state == workerConnected {
+				require.GreaterOrEqual(t, len(w.brokers), n.s.cfg.Registration.Capacity, "it waits though there is room")
+				continue
+			}
+			require.Equal(t, workerServing, l.state)
+			require.Positive(t, l.share.size)
+			require.Zero(t, l.share.before)
+			sum += l.share.size
+		}
+		if n.s.shares.over {
+			require.LessOrEqual(t, sum, n.s.cfg.Registration.Capacity+len(w.brokers))
+		} else {
+			require.LessOrEqual(t, sum, n.s.cfg.Registration.Capacity)
+		}
+		shares += sum
 	}
 	for id, at := range w.asks {
 		b := w.brokers[at]
@@ -453,5 +544,5 @@ func (w *workerChaos) settle(t *rapid.T) {
 		require.Zero(t, b.broker.abandoned)
 		known += w.freeSlots(at)
 	}
-	require.Equal(t, room, known, "brokers know of all the room that there is")
+	require.Equal(t, shares, known, "brokers know of all the room that they have")
 }

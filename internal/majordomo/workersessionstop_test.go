@@ -199,7 +199,7 @@ func TestWorkerSessionDrainCutShort(t *testing.T) {
 		for state, answered := range map[string]bool{"leaving": false, "last jobs": true} {
 			t.Run(name+"/"+state, func(t *testing.T) {
 				t.Parallel()
-				b := newServingWorker(t, WorkerConfig{Brokers: 2})
+				b := newServingWorker(t, WorkerConfig{})
 				j := b.run(workerAsk{token: 1})
 				b.beginDrain()
 				if answered {
@@ -259,7 +259,7 @@ func TestWorkerSessionHeldWhileItDrains(t *testing.T) {
 	b.pass(time.Second)
 	b.serve()
 	b.ask(workerAsk{token: 1})
-	require.True(t, b.s.held)
+	require.True(t, b.link().share.held)
 	b.beginDrain()
 	require.Empty(t, b.reply(old, true, "x"))
 	require.Equal(t, []string{"disconnect", "hangup", "finished"}, workerKinds(b.answer(2, &Registered{})))

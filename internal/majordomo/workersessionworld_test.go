@@ -21,6 +21,7 @@ type workerWorld struct {
 	brokers []*workerWorldBroker
 	workers []*workerNode
 	asked   int
+	boots   int
 }
 
 // workerOccurrence is something that will happen.
@@ -48,11 +49,14 @@ type workerNode struct {
 	work     time.Duration // how long a handler takes; negative: until it is told
 	running  []*Job
 	runs     []string // ids, in the order in which their handlers began
+	at       []int    // the brokers that they came from
 	causes   []error  // of cancels
 	dials    []int
 	accepted int
+	conns    map[int]uint64 // the newest connection, by broker
 	credit   int
 	finished bool
+	loose    bool // shares were more than the capacity, as there are more brokers, and still are
 }
 
 // workerPipe is one connection.
@@ -62,6 +66,28 @@ type workerPipe struct {
 	peer   *Peer
 	dead   bool // something was lost on it, and nothing comes after what was lost
 	over   bool
+
+	ready  bool  // READY was sent
+	plain  bool  // without a registration
+	shares []int // of registrations that are on their way
+	finals int   // that are on their way
+	told   int   // registrations that were sent
+}
+
+// mayRun returns how many requests the worker may have to run over the connection,
+// from what the broker knows and what is on its way.
+func (p *workerPipe) mayRun() int {
+	most := 0
+	if p.plain {
+		most = 1
+	}
+	for _, share := range p.shares {
+		most = max(most, share)
+	}
+	if w := p.peer.worker; w != nil {
+		most = max(most, w.capacity, w.used-p.finals)
+	}
+	return most
 }
 
 // lost says whether what is sent now is lost.
@@ -95,6 +121,8 @@ func newWorkerWorld(t require.TestingT, configs ...Config) *workerWorld {
 func (w *workerWorld) boot(at int) {
 	b := w.brokers[at]
 	var err error
+	w.boots++
+	b.cfg.ID, b.cfg.Incarnation = "b"+strconv.Itoa(at), strconv.Itoa(w.boots)
 	b.broker, err = NewBroker(b.cfg, w.now)
 	require.NoError(w.t, err)
 	b.up, b.drained, b.client = true, false, NewPeer(Identity{Name: "client"}, nil)
@@ -115,7 +143,9 @@ func (w *workerWorld) crash(at int) {
 
 // add starts a worker of tea and coffee.
 func (w *workerWorld) add(cfg WorkerConfig) *workerNode {
-	cfg.Brokers = len(w.brokers)
+	if cfg.Brokers == 0 {
+		cfg.Brokers = len(w.brokers)
+	}
 	if cfg.Registration.Services == nil {
 		cfg.Registration.Services = []ServiceDoc{
 			{Name: "tea", Methods: []MethodDoc{{Name: "brew", Idempotent: true}, {Name: "pour"}}},
@@ -131,7 +161,7 @@ func (w *workerWorld) add(cfg WorkerConfig) *workerNode {
 	}
 	s, err := NewWorkerSession(cfg, w.now)
 	require.NoError(w.t, err)
-	n := &workerNode{world: w, s: s, pipes: make(map[uint64]*workerPipe), work: -1}
+	n := &workerNode{world: w, s: s, pipes: make(map[uint64]*workerPipe), conns: make(map[int]uint64), work: -1}
 	w.workers = append(w.workers, n)
 	n.step(&WorkerEvent{Kind: WorkerStart})
 	return n
@@ -269,13 +299,14 @@ func (n *workerNode) step(ev *WorkerEvent) {
 			n.finished = true
 		}
 	}
+	n.checkShares()
 }
 
 func (n *workerNode) dial(conn uint64, at int) {
 	w, b := n.world, n.world.brokers[at]
 	n.dials = append(n.dials, at)
 	p := &workerPipe{to: b}
-	n.pipes[conn] = p
+	n.pipes[conn], n.conns[at] = p, conn
 	w.later(w.latency, func() {
 		switch {
 		case p.over:
@@ -306,7 +337,47 @@ func (n *workerNode) send(p *workerPipe, message [][]byte) {
 	if p.lost() {
 		return
 	}
-	n.toBroker(p, func(ev *Event) { ev.Received(p.peer, message, false) })
+	c, err := mdp.ParseBroker(message)
+	require.NoError(n.world.t, err)
+	arrive := func() {}
+	switch c.Kind {
+	case mdp.Ready:
+		p.ready, p.plain = true, n.s.cfg.Speak != SpeakMesh
+	case mdp.ClientRequest:
+		p.told++
+		var env jsonrpc.Envelope
+		jsonrpc.Scan(c.Body[0], &env)
+		p.shares = append(p.shares, workerOffer(n.world.t, env.Params).Capacity)
+		arrive = func() { p.shares = p.shares[1:] }
+	case mdp.WorkerFinal:
+		p.finals++
+		arrive = func() { p.finals-- }
+	}
+	n.toBroker(p, func(ev *Event) {
+		arrive()
+		ev.Received(p.peer, message, false)
+	})
+}
+
+// checkShares sees to it that brokers can't hand over more than the worker takes.
+func (n *workerNode) checkShares() {
+	brokers, orphans, sum := 0, 0, 0
+	for _, j := range n.running {
+		if j.link == nil {
+			orphans++
+		}
+	}
+	for _, p := range n.pipes {
+		if p.ready && !p.over {
+			sum += p.mayRun()
+			brokers++
+		}
+	}
+	capacity := n.s.cfg.Registration.Capacity
+	n.loose = sum+orphans > capacity && (n.loose || brokers+orphans > capacity)
+	if !n.loose {
+		require.LessOrEqual(n.world.t, sum+orphans, capacity, "brokers may hand over more than the worker takes")
+	}
 }
 
 // hangup closes a connection; the broker hears of it unless it is cut off.
@@ -331,6 +402,7 @@ func (n *workerNode) toBroker(p *workerPipe, fill func(*Event)) {
 		var ev Event
 		fill(&ev)
 		n.world.stepBroker(p.to, &ev)
+		n.checkShares()
 	})
 }
 
@@ -340,12 +412,10 @@ func (n *workerNode) cut(conn uint64) {
 	n.step(&WorkerEvent{Kind: WorkerLost, Conn: conn, Err: errWorkerCut})
 }
 
-// conn returns the connection that was dialled last.
-func (n *workerNode) conn() uint64 { return uint64(len(n.dials)) }
-
 func (n *workerNode) run(j *Job) {
 	n.running = append(n.running, j)
 	n.runs = append(n.runs, string(j.Envelope.ID))
+	n.at = append(n.at, j.link.broker)
 	require.LessOrEqual(n.world.t, len(n.running), n.s.cfg.Registration.Capacity)
 	if n.work >= 0 {
 		n.world.later(n.work, func() { n.reply(j) })

@@ -19,7 +19,7 @@ const (
 	MMIPing = "mmi.ping"
 	// MMIRegister is a worker's registration.
 	MMIRegister = "mmi.register"
-	// MMICancel cancels a request of the asker's.
+	// MMICancel cancels a request of the asker's, or by serial number any.
 	MMICancel = "mmi.cancel"
 	// MMICredit lets a stream of the asker's go on.
 	MMICredit = "mmi.credit"
@@ -28,8 +28,7 @@ const (
 	MMIPause = "mmi.pause"
 	// MMIResume ends a pause.
 	MMIResume = "mmi.resume"
-	// MMIDrain makes the broker or a worker finish what it has and take nothing
-	// new.
+	// MMIDrain hands a worker nothing new.
 	MMIDrain = "mmi.drain"
 	// MMIDisconnect disconnects a worker.
 	MMIDisconnect = "mmi.disconnect"

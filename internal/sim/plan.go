@@ -194,9 +194,7 @@ func (p *Plan) drawServices(d dice) {
 func (p *Plan) drawWorker(d dice) workerPlan {
 	at := d.IntN(len(p.Services))
 	if s := p.Services[at]; s.plain {
-		// More than its broker hands it: MDP has no words by which one that is still
-		// busy from a connection before could give a request back.
-		return workerPlan{services: []int{at}, capacity: 8, speak: s.speak}
+		return workerPlan{services: []int{at}, capacity: 1, speak: s.speak}
 	}
 	w := workerPlan{capacity: pick(d, 1, 2, 5, 20)}
 	for i, s := range p.Services {

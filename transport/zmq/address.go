@@ -7,81 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
-
-// address is a parsed one: what package net wants of it.
-type address struct {
-	network string // "tcp" or "unix"
-	host    string // a path with "unix"
-	port    uint16
-}
-
-const (
-	schemeTCP = "tcp://"
-	schemeIPC = "ipc://"
-	wildcard  = "*"
-	// maxPath is the longest path of a Unix socket that every system takes.
-	maxPath = 103
-)
-
-// String returns the address as package net takes it.
-func (a address) String() string {
-	if a.network == "unix" {
-		return a.host
-	}
-	return net.JoinHostPort(a.host, strconv.Itoa(int(a.port)))
-}
-
-// parseAddress parses "tcp://host:port" or "ipc://path". Listening addresses may
-// have a wildcard for the host, the port or the path.
-func parseAddress(addr string, listen bool) (address, error) {
-	if rest, ok := strings.CutPrefix(addr, schemeTCP); ok {
-		return parseTCP(rest, listen)
-	}
-	path, ok := strings.CutPrefix(addr, schemeIPC)
-	switch {
-	case !ok:
-		return address{}, fmt.Errorf("%w: want tcp://host:port or ipc://path", transport.ErrAddress)
-	case path == "":
-		return address{}, fmt.Errorf("%w: the path is empty", transport.ErrAddress)
-	case path == wildcard && !listen:
-		return address{}, fmt.Errorf("%w: a wildcard can't be dialled", transport.ErrAddress)
-	case len(path) > maxPath:
-		return address{}, fmt.Errorf("%w: the path has %d bytes, more than %d", transport.ErrAddress, len(path), maxPath)
-	case strings.ContainsRune(path, 0):
-		return address{}, fmt.Errorf("%w: a NUL in the path", transport.ErrAddress)
-	}
-	return address{network: "unix", host: path}, nil
-}
-
-func parseTCP(rest string, listen bool) (address, error) {
-	host, port, err := net.SplitHostPort(rest)
-	if err != nil {
-		return address{}, fmt.Errorf("%w: want tcp://host:port, an IPv6 address in brackets", transport.ErrAddress)
-	}
-	if port == wildcard {
-		port = "0"
-	}
-	if host == wildcard {
-		host = ""
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	switch {
-	case err != nil:
-		return address{}, fmt.Errorf("%w: the port %q is no number from 0 to 65535, nor *", transport.ErrAddress, port)
-	case strings.ContainsAny(host, "/ \t\r\n\x00"):
-		return address{}, fmt.Errorf("%w: %q is no host", transport.ErrAddress, host)
-	case !listen && host == "":
-		return address{}, fmt.Errorf("%w: no host to dial", transport.ErrAddress)
-	case !listen && n == 0:
-		return address{}, fmt.Errorf("%w: no port to dial", transport.ErrAddress)
-	}
-	return address{"tcp", host, uint16(n)}, nil
-}
 
 // endpoint is an address in the form that libzmq takes.
 type endpoint struct {
@@ -89,13 +18,13 @@ type endpoint struct {
 	v6  bool
 }
 
-// endpoints looks the address up and returns what it stands for, in the order in
+// endpoints looks an address up and returns what it stands for, in the order in
 // which it is to be tried.
-func (a address) endpoints(ctx context.Context) ([]endpoint, error) {
-	if a.network == "unix" {
-		return []endpoint{{uri: schemeIPC + a.host}}, nil
+func endpoints(ctx context.Context, a sockets.Address) ([]endpoint, error) {
+	if a.Network == "unix" {
+		return []endpoint{{uri: sockets.IPC + a.Host}}, nil
 	}
-	found, err := lookup(ctx, a.host)
+	found, err := lookup(ctx, a.Host)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -105,7 +34,7 @@ func (a address) endpoints(ctx context.Context) ([]endpoint, error) {
 	all := make([]endpoint, len(found))
 	for i, ip := range found {
 		ip = ip.Unmap()
-		all[i] = endpoint{schemeTCP + netip.AddrPortFrom(ip, a.port).String(), ip.Is6()}
+		all[i] = endpoint{sockets.TCP + netip.AddrPortFrom(ip, a.Port).String(), ip.Is6()}
 	}
 	return all, nil
 }

@@ -2,12 +2,12 @@ package zmq
 
 import (
 	"cmp"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/curve"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // The defaults of a [Config].
@@ -23,9 +23,6 @@ const (
 	DefaultHandshakeTimeout      = 5 * time.Second
 	DefaultHeartbeatTimeout      = 30 * time.Second
 )
-
-// frameOverhead is what a frame holds beside its bytes: its slice header.
-const frameOverhead = 24
 
 // Config says how a [Transport] works. The zero value speaks the NULL mechanism,
 // which protects nothing, with useful limits.
@@ -97,72 +94,15 @@ func (c Config) withDefaults() Config {
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, DefaultHandshakeTimeout)
 	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, DefaultHeartbeatTimeout)
 	if c.Keys != nil {
-		keys := *c.Keys // it may change afterwards
-		c.Keys = &keys
+		c.Keys = new(*c.Keys) // the caller's may change
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
 // validate returns an error that names the first field that can't be meant.
-func (c Config) validate() error {
-	for _, limit := range []struct {
-		field string
-		value int64
-	}{
-		{"MaxQueuedMessages", int64(c.MaxQueuedMessages)},
-		{"MaxQueuedBytes", int64(c.MaxQueuedBytes)},
-		{"MaxMessageBytes", int64(c.MaxMessageBytes)},
-		{"MaxFrames", int64(c.MaxFrames)},
-		{"MaxPending", int64(c.MaxPending)},
-		{"MaxConnections", int64(c.MaxConnections)},
-		{"MaxConnectionsPerHost", int64(c.MaxConnectionsPerHost)},
-		{"MaxHandshakes", int64(c.MaxHandshakes)},
-		{"HandshakeTimeout", int64(c.HandshakeTimeout)},
-		{"HeartbeatInterval", int64(c.HeartbeatInterval)},
-		{"HeartbeatTimeout", int64(c.HeartbeatTimeout)},
-	} {
-		if limit.value < 0 {
-			return fmt.Errorf("zmq: Config.%s is negative", limit.field)
-		}
-	}
-	if c.Keys == nil {
-		return nil
-	}
-	if err := c.Keys.Check(); err != nil {
-		return fmt.Errorf("zmq: Config.Keys: %w", err)
-	}
-	return nil
-}
-
-// checkKeys says whether the keys that there are do for dialling the endpoint.
-func (c Config) checkKeys(to transport.Endpoint) error {
-	switch {
-	case to.ServerKey == "" && c.Keys == nil:
-		return nil
-	case to.ServerKey == "": // rather than in clear
-		return fmt.Errorf("%w: Config.Keys is set, so the endpoint needs the broker's ServerKey", transport.ErrAddress)
-	case c.Keys == nil:
-		return fmt.Errorf("%w: the endpoint has a ServerKey, so Config.Keys is needed", transport.ErrAddress)
-	}
-	if _, err := curve.ParseKey(to.ServerKey); err != nil {
-		return fmt.Errorf("%w: ServerKey: %w", transport.ErrAddress, err)
-	}
-	return nil
-}
+func (c Config) validate() error { return (*sockets.Config)(&c).Validate("zmq") }
 
 // cost returns what m counts for in a queue, or an error for a message that
 // must not be sent.
-func (c *Config) cost(m transport.Message) (int, error) {
-	if len(m) == 0 {
-		return 0, transport.ErrEmpty
-	}
-	size := m.Size()
-	if len(m) > c.MaxFrames || size > c.MaxMessageBytes {
-		return 0, fmt.Errorf("zmq: %d bytes in %d frames, at most %d in %d are allowed: %w",
-			size, len(m), c.MaxMessageBytes, c.MaxFrames, transport.ErrTooLarge)
-	}
-	return size + frameOverhead*len(m), nil
-}
+func (c *Config) cost(m transport.Message) (int, error) { return (*sockets.Config)(c).Cost("zmq", m) }

@@ -10,6 +10,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // dial tries what the address stands for, one after the other.
@@ -20,16 +21,16 @@ func (t *Transport) dial(ctx context.Context, to transport.Endpoint) (*conn, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	at, err := parseAddress(to.Addr, false)
+	at, err := sockets.Parse(to.Addr, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.cfg.checkKeys(to); err != nil {
+	if _, err := sockets.ServerKey(to, t.cfg.Keys); err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, t.cfg.HandshakeTimeout)
 	defer cancel()
-	all, err := at.endpoints(bounded)
+	all, err := endpoints(bounded, at)
 	for _, e := range all {
 		var c *conn
 		if c, err = t.connect(bounded, e, to.ServerKey); err == nil {

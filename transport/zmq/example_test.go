@@ -1,60 +1,51 @@
-//go:build cgo && unix
-
 package zmq_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/zmq"
+	"github.com/mdpmesh/mesh/transport/zmtp"
 )
 
-// greeter answers each message with a greeting.
-type greeter struct{ peer transport.Peer }
-
-func (g greeter) Receive(batch []transport.Message) {
-	for _, m := range batch {
-		_ = g.peer.Send(transport.Message{[]byte("hello, "), m[0]})
-	}
-	g.peer.Flush()
-}
-
-func (g greeter) Gone(error) {}
-
+// The listener is libzmq's, unless the program was built without; the connection's
+// ZMTP is Go's. Neither knows the difference.
 func Example() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	tcp := zmq.New(zmq.Config{})
-
-	listener, err := tcp.Listen(ctx, "tcp://127.0.0.1:*")
+	ctx := context.Background()
+	goOnly := zmtp.New(zmtp.Config{})
+	listener, err := zmq.New(zmq.Config{}).Listen(ctx, "tcp://127.0.0.1:*")
+	if errors.Is(err, zmq.ErrUnavailable) {
+		listener, err = goOnly.Listen(ctx, "tcp://127.0.0.1:*")
+	}
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	served := make(chan error)
 	go func() {
-		served <- listener.Serve(ctx, func(p transport.Peer) transport.Receiver { return greeter{p} })
+		served <- listener.Serve(ctx, func(p transport.Peer) transport.Receiver {
+			_ = p.Send(transport.Message{[]byte("the kettle"), []byte("is broken")})
+			p.Flush()
+			return nil // after that it is disconnected
+		})
 	}()
 
-	conn, err := tcp.Dial(ctx, transport.Endpoint{Addr: listener.Addr()})
+	conn, err := goOnly.Dial(ctx, transport.Endpoint{Addr: listener.Addr()})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	_ = conn.Send(transport.Message{[]byte("ada")})
-	conn.Flush()
-	err = conn.Serve(ctx, func(batch []transport.Message) {
+	fmt.Println(conn.Serve(ctx, func(batch []transport.Message) {
 		for _, m := range batch {
-			fmt.Printf("%s%s\n", m[0], m[1])
+			fmt.Printf("%s\n", m)
 		}
-		_ = conn.Close()
-	})
-	fmt.Println(err)
+	}))
 	_ = listener.Close()
 	fmt.Println(<-served)
 	// Output:
-	// hello, ada
-	// transport: closed
+	// [the kettle is broken]
+	// transport: closed by peer
 	// transport: closed
 }

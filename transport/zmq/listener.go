@@ -7,62 +7,59 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // listener accepts connections and hands them to its owner, which has a ROUTER
 // that speaks with them.
 type listener struct {
 	transport *Transport
-	net       net.Listener
-	addr      string
-	dir       string // for the sockets between relays and libzmq
+	socket    *sockets.Listener
+	dir       string // for the sockets between relays and libzmq, for this user alone
 	owner     owner
 
 	wake  chan struct{}  // holds one item where the owner is to look
 	done  chan struct{}  // closed with the listener
 	tasks sync.WaitGroup // the accepting goroutine, the owner and the relays
 
-	mu        sync.Mutex     // guards what follows
-	hosts     map[string]int // connections by IP address
-	total     int            // connections
-	opened    []*peer        // accepted by the kernel, unknown to the owner
-	told      []*peer        // the owner is to look at them
-	admit     func(transport.Peer) transport.Receiver
-	served    bool
-	closed    bool
-	buried    bool // the owner has ended
-	noteAfter time.Time
+	mu     sync.Mutex // guards what follows
+	census sockets.Census
+	opened []*peer // accepted by the kernel, unknown to the owner
+	told   []*peer // the owner is to look at them
+	admit  func(transport.Peer) transport.Receiver
+	served bool
+	closed bool
+	buried bool // the owner has ended
 }
 
 var _ transport.Listener = (*listener)(nil)
 
-func newListener(t *Transport, opened net.Listener, dir string) (*listener, error) {
-	l := &listener{
-		transport: t, net: opened, dir: dir, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		hosts: make(map[string]int),
+func newListener(t *Transport, opened *sockets.Listener) (*listener, error) {
+	dir, err := os.MkdirTemp("", "mesh-")
+	if err != nil {
+		return nil, err
 	}
-	switch at := opened.Addr(); at.Network() {
-	case "unix":
-		l.addr = schemeIPC + at.String()
-	default:
-		l.addr = schemeTCP + at.String()
+	l := &listener{
+		transport: t, socket: opened, dir: dir, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		census: sockets.NewCensus(t.cfg.MaxConnections, t.cfg.MaxConnectionsPerHost),
 	}
 	if err := l.owner.open(l); err != nil {
+		_ = os.RemoveAll(dir) // it was made a moment ago
 		return nil, err
 	}
 	l.tasks.Go(l.owner.run)
-	l.tasks.Go(l.accept)
+	l.tasks.Go(func() { opened.Accept(l.done, l.take) })
 	return l, nil
 }
 
 // Addr returns the resolved address.
-func (l *listener) Addr() string { return l.addr }
+func (l *listener) Addr() string { return l.socket.Addr }
 
 // Serve has the owner call accept, and waits.
 func (l *listener) Serve(ctx context.Context, accept func(transport.Peer) transport.Receiver) error {
@@ -110,8 +107,8 @@ func (l *listener) end() {
 		return
 	}
 	l.closed = true
-	_ = l.net.Close() // the address is free, whatever else it says
 	close(l.done)
+	l.socket.Close()
 	signal(l.wake)
 }
 
@@ -124,34 +121,7 @@ func (l *listener) tell(p *peer) {
 }
 
 // endpoint is where libzmq finds the relay of the peer with the id.
-func (l *listener) endpoint(id string) string { return schemeIPC + filepath.Join(l.dir, id) }
-
-// accept takes connections until the listener is closed.
-func (l *listener) accept() {
-	const first, longest = 5 * time.Millisecond, time.Second
-	wait := first
-	for {
-		opened, err := l.net.Accept()
-		if err == nil {
-			wait = first
-			l.take(opened)
-			continue
-		}
-		select {
-		case <-l.done:
-			return
-		default:
-		}
-		// Mostly the process has too many files open, which passes.
-		l.note("connection not accepted", "", err)
-		select {
-		case <-l.done:
-			return
-		case <-time.After(wait):
-			wait = min(2*wait, longest)
-		}
-	}
-}
+func (l *listener) endpoint(id string) string { return sockets.IPC + filepath.Join(l.dir, id) }
 
 // take begins with a new connection, if there is room for it.
 func (l *listener) take(opened net.Conn) {
@@ -164,7 +134,7 @@ func (l *listener) take(opened net.Conn) {
 	}
 	if err != nil {
 		p.relay.abort()
-		l.note("connection closed", p.identity.Addr, err)
+		l.socket.Note("connection closed", p.identity.Addr, err)
 		return
 	}
 	l.tasks.Go(func() {
@@ -177,18 +147,11 @@ func (l *listener) take(opened net.Conn) {
 func (l *listener) enter(p *peer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	cfg := &l.transport.cfg
-	switch {
-	case l.buried || l.closed:
+	if l.buried || l.closed {
 		return transport.ErrClosed
-	case l.total >= cfg.MaxConnections:
-		return fmt.Errorf("%w: %d connections (Config.MaxConnections)", errLimit, l.total)
-	case p.host != "" && l.hosts[p.host] >= cfg.MaxConnectionsPerHost:
-		return fmt.Errorf("%w: %d connections of one host (Config.MaxConnectionsPerHost)", errLimit, l.hosts[p.host])
 	}
-	l.total++
-	if p.host != "" {
-		l.hosts[p.host]++
+	if err := l.census.Enter(p.host); err != nil {
+		return fmt.Errorf("%w: %w", errLimit, err)
 	}
 	l.opened = append(l.opened, p)
 	signal(l.wake)
@@ -204,24 +167,5 @@ var (
 func (l *listener) leave(p *peer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.total--
-	if p.host != "" {
-		if l.hosts[p.host]--; l.hosts[p.host] == 0 {
-			delete(l.hosts, p.host)
-		}
-	}
-}
-
-// note has the log told of a connection that failed, at most once a second.
-func (l *listener) note(text, addr string, err error) {
-	l.mu.Lock()
-	now := time.Now()
-	quiet := now.Before(l.noteAfter)
-	if !quiet {
-		l.noteAfter = now.Add(time.Second)
-	}
-	l.mu.Unlock()
-	if !quiet {
-		l.transport.cfg.Logger.Warn(text, "listener", l.addr, "peer", addr, "error", err)
-	}
+	l.census.Leave(p.host)
 }

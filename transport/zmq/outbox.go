@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // outbox is what waits to be given to libzmq for one connection, and why nothing
@@ -128,7 +129,7 @@ func (o *outbox) sent() {
 	o.sending[0] = nil
 	o.sending = o.sending[1:]
 	o.mu.Lock()
-	o.bytes -= m.Size() + frameOverhead*len(m)
+	o.bytes -= m.Size() + sockets.FrameOverhead*len(m)
 	o.messages--
 	o.mu.Unlock()
 }

@@ -359,7 +359,7 @@ func (o *owner) bury(drained bool) {
 func (o *owner) dismiss(p *peer, why error) {
 	p.end(why, true, true)
 	o.end(p, true)
-	o.listener.note("connection ended", p.identity.Addr, why)
+	o.listener.socket.Note("connection ended", p.identity.Addr, why)
 }
 
 // end ends a peer for good and tells its receiver.

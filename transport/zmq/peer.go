@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // peer is the listener's end of a connection.
@@ -46,11 +47,8 @@ func newPeer(l *listener, opened net.Conn, id string) *peer {
 		outbox: outbox{cfg: &l.transport.cfg}, listener: l, id: id, endpoint: l.endpoint(id),
 		relay: relay{outer: opened},
 	}
-	if tcp, ok := opened.RemoteAddr().(*net.TCPAddr); ok {
-		p.host = tcp.IP.String()
-		p.identity.Addr = schemeTCP + tcp.String()
-	} else {
-		p.identity.Addr = l.addr + "#" + id
+	if p.host, p.identity.Addr = sockets.Remote(opened); p.host == "" {
+		p.identity.Addr = l.Addr() + "#" + id
 	}
 	return p
 }

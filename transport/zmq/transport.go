@@ -4,15 +4,10 @@ package zmq
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
-	"syscall"
-	"time"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // Transport carries messages by libzmq over tcp:// and ipc://. It needs no closing.
@@ -60,71 +55,14 @@ func (t *Transport) listen(ctx context.Context, addr string) (*listener, error) 
 	if t.cfgErr != nil {
 		return nil, t.cfgErr
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	at, err := parseAddress(addr, true)
+	opened, err := sockets.Listen(ctx, addr, t.cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "mesh-") // for this user alone
+	l, err := newListener(t, opened)
 	if err != nil {
+		opened.Close()
 		return nil, err
 	}
-	if at.network == "unix" {
-		if at.host == wildcard {
-			at.host = filepath.Join(dir, "socket")
-		} else {
-			err = removeStale(ctx, at.host)
-		}
-	}
-	var opened net.Listener
-	if err == nil {
-		var lc net.ListenConfig
-		opened, err = lc.Listen(ctx, at.network, at.String())
-	}
-	if err == nil {
-		var l *listener
-		if l, err = newListener(t, opened, dir); err == nil {
-			return l, nil
-		}
-		_ = opened.Close() // nobody has used it
-	}
-	_ = os.RemoveAll(dir) // it was made a moment ago
-	return nil, listenError(err)
-}
-
-// removeStale removes the socket that a listener left behind that is no more: it
-// exists, and nobody accepts at it.
-func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil // what is wrong with the path, Listen says
-	}
-	d := net.Dialer{Timeout: time.Second}
-	opened, err := d.DialContext(ctx, "unix", path)
-	switch {
-	case err == nil:
-		_ = opened.Close() // it only asked whether somebody is there
-		return fmt.Errorf("%w: already in use", transport.ErrAddress)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.Remove(path)
-	}
-	return nil
-}
-
-// listenError returns what is wrong where an address can't be listened at.
-func listenError(err error) error {
-	var dns *net.DNSError
-	var addr *net.AddrError
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: already in use", transport.ErrAddress)
-	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, os.ErrNotExist),
-		errors.Is(err, syscall.ENOTDIR), errors.As(err, &dns), errors.As(err, &addr):
-		return fmt.Errorf("%w: %w", transport.ErrAddress, err)
-	}
-	return err
+	return l, nil
 }

@@ -38,8 +38,8 @@ func TestWildcards(t *testing.T) {
 func TestConfig(t *testing.T) {
 	one, two := newKeys(t), newKeys(t)
 	for want, cfg := range map[string]zmq.Config{
-		"Config.MaxFrames": {MaxFrames: -1},
-		"Config.Keys":      {Keys: &curve.KeyPair{Public: one.Public, Secret: two.Secret}},
+		"zmq: Config.MaxFrames is negative": {MaxFrames: -1},
+		"zmq: Config.Keys: ":                {Keys: &curve.KeyPair{Public: one.Public, Secret: two.Secret}},
 	} {
 		_, err := zmq.New(cfg).Listen(t.Context(), "tcp://127.0.0.1:*")
 		require.ErrorContains(t, err, want)

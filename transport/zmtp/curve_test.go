@@ -13,7 +13,9 @@ import (
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/curve"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/transporttest"
+	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
 func newKeys(t testing.TB) *curve.KeyPair {
@@ -143,6 +145,22 @@ func TestCurveRefused(t *testing.T) {
 	})
 }
 
+// A command of a peer that was let in is no larger than one in clear may be.
+func TestCurveLimitsCommands(t *testing.T) {
+	t.Parallel()
+	server, client := newKeys(t), newKeys(t)
+	e := listenEcho(t, Config{Keys: server, Authenticate: allow(client, "web")})
+	c, err := New(Config{Keys: client}).Dial(t.Context(), transport.Endpoint{Addr: e.Addr(), ServerKey: server.Public.String()})
+	require.NoError(t, err)
+	defer c.Close()
+	unknown := wire.AppendCommand(nil, "HUGO")
+	c.(*conn).sendCommand(append(unknown, make([]byte, maxCommand-len(unknown))...))
+	c.(*conn).sendCommand(append(unknown, make([]byte, maxCommand+1-len(unknown))...))
+	why := <-e.gone
+	require.ErrorIs(t, why, ErrProtocol)
+	require.ErrorContains(t, why, "a command of 4097 bytes")
+}
+
 // What is on the wire says nothing of what is sent.
 func TestCurveHides(t *testing.T) {
 	t.Parallel()
@@ -167,7 +185,7 @@ func recorded(t *testing.T, e *echoing, client, server *curve.KeyPair) []byte {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), schemeTCP))
+		out, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), sockets.TCP))
 		if err != nil {
 			_ = in.Close()
 			return
@@ -179,7 +197,7 @@ func recorded(t *testing.T, e *echoing, client, server *curve.KeyPair) []byte {
 		_, _ = io.Copy(io.MultiWriter(out, &b), in)
 		_ = out.Close()
 	}()
-	c, err := New(Config{Keys: client}).Dial(t.Context(), transport.Endpoint{Addr: schemeTCP + l.Addr().String(), ServerKey: server.Public.String()})
+	c, err := New(Config{Keys: client}).Dial(t.Context(), transport.Endpoint{Addr: sockets.TCP + l.Addr().String(), ServerKey: server.Public.String()})
 	require.NoError(t, err)
 	require.NoError(t, c.Send(transport.Message{[]byte("confidential")}))
 	c.Flush()

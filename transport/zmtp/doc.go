@@ -11,18 +11,19 @@
 //
 // # Goroutines
 //
-// Each connection has one goroutine that reads, and nothing else while it is
-// idle: no buffer, and no writer. Whoever flushes a link writes what is waiting
-// itself, with one system call that doesn't block. Only what the kernel doesn't
-// take is left to a writer goroutine, which exists as long as there is a
-// backlog. So a peer that doesn't read holds nobody up: its queue fills, and a
-// listener drops it.
+// Each connection has one goroutine that reads, and little else while it is idle:
+// a buffer of 4 KiB, the last small messages (64 KiB of them at most), and no
+// writer. Whoever flushes a link writes what is waiting itself, with one system
+// call that doesn't block. Only what the kernel doesn't take is left to a writer
+// goroutine, which exists as long as there is a backlog. So a peer that doesn't
+// read holds nobody up: its queue fills, and a listener drops it.
 //
 // # Memory
 //
 // A reader cuts small frames from the chunk that it read them into, which is
 // never used again; a frame that is large gets memory of its own, which grows as
-// its bytes come, so that a peer has to send what it makes this side hold.
+// its bytes come, so that a peer has to send what it makes this side hold. Who
+// keeps a message keeps of others no more than a chunk of them, 64 KiB.
 //
 // # Addresses
 //

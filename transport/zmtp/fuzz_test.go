@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
@@ -73,7 +74,7 @@ func FuzzListener(f *testing.F) {
 		<-served
 	})
 	f.Fuzz(func(t *testing.T, b []byte, greeted bool) {
-		c, err := net.Dial("tcp", l.Addr()[len(schemeTCP):])
+		c, err := net.Dial("tcp", l.Addr()[len(sockets.TCP):])
 		require.NoError(t, err)
 		defer c.Close()
 		if greeted {

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/curve"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
@@ -89,7 +91,7 @@ func listenEcho(t testing.TB, cfg Config) *echoing {
 // raw opens a connection that speaks nothing yet.
 func (e *echoing) raw(t testing.TB) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), schemeTCP))
+	c, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), sockets.TCP))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
@@ -330,7 +332,7 @@ func TestDialRefused(t *testing.T) {
 				_ = l.Close()
 				<-ended
 			})
-			_, err = New(Config{}).Dial(t.Context(), transport.Endpoint{Addr: schemeTCP + l.Addr().String()})
+			_, err = New(Config{}).Dial(t.Context(), transport.Endpoint{Addr: sockets.TCP + l.Addr().String()})
 			require.ErrorIs(t, err, test.want)
 			require.ErrorContains(t, err, test.hint)
 		})
@@ -344,7 +346,7 @@ func TestDialSilence(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
-	to := transport.Endpoint{Addr: schemeTCP + l.Addr().String()}
+	to := transport.Endpoint{Addr: sockets.TCP + l.Addr().String()}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = New(Config{}).Dial(ctx, to)
@@ -356,11 +358,15 @@ func TestDialSilence(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []Config{{MaxFrames: -1}, {HandshakeTimeout: -1}, {MaxConnectionsPerHost: -1}} {
+	one, two := newKeys(t), newKeys(t)
+	for want, cfg := range map[string]Config{
+		"zmtp: Config.MaxFrames is negative": {MaxFrames: -1},
+		"zmtp: Config.Keys: ":                {Keys: &curve.KeyPair{Public: one.Public, Secret: two.Secret}},
+	} {
 		z := New(cfg)
 		_, err := z.Listen(t.Context(), "tcp://127.0.0.1:0")
-		require.ErrorContains(t, err, "is negative")
+		require.ErrorContains(t, err, want)
 		_, err = z.Dial(t.Context(), transport.Endpoint{Addr: "tcp://127.0.0.1:1"})
-		require.ErrorContains(t, err, "is negative")
+		require.ErrorContains(t, err, want)
 	}
 }

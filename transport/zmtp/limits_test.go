@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
@@ -217,7 +218,7 @@ func TestHostileConnections(t *testing.T) {
 		rng := rand.New(rand.NewPCG(uint64(worker), 1)) // #nosec G404 -- test data
 		bad.Go(func() {
 			for next.Add(1) <= strangers {
-				c, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), schemeTCP))
+				c, err := net.Dial("tcp", strings.TrimPrefix(e.Addr(), sockets.TCP))
 				if err != nil {
 					t.Errorf("not accepted: %v", err)
 					return
@@ -236,7 +237,7 @@ func TestHostileConnections(t *testing.T) {
 		l := e.Listener.(*listener)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.total == 0 && len(l.greeting) == 0 && len(l.peers) == 0 && len(l.hosts) == 0
+		return l.census.Total == 0 && len(l.greeting) == 0 && len(l.peers) == 0
 	})
 	eventually(t, "the end of their goroutines", func() bool { return runtime.NumGoroutine() < 50 })
 	e.serves(t)

@@ -64,6 +64,7 @@ func (k *link) receive(deliver func([]transport.Message)) error {
 		if len(batch) > 0 && !k.closed.Load() {
 			deliver(batch)
 		}
+		clear(batch) // nothing that was delivered is held until something comes
 		if err != nil {
 			return err
 		}

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
-	"time"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
@@ -17,45 +16,36 @@ import (
 // them. Each has one goroutine, from its first byte to its last.
 type listener struct {
 	transport *Transport
-	net       net.Listener
-	addr      string
-	dir       string // to be removed with the listener; empty: none
+	socket    *sockets.Listener
 
 	wake  chan struct{}  // asks Serve to look at pending
 	done  chan struct{}  // closed with the listener
 	tasks sync.WaitGroup // the accepting goroutine and those of connections
 
-	mu        sync.Mutex // guards what follows
-	greeting  map[*peer]struct{}
-	pending   []*peer            // greeted, not accepted
-	peers     map[*peer]struct{} // greeted
-	hosts     map[string]int     // connections by IP address
-	total     int                // connections
-	oldest    greetingQueue
-	served    bool
-	closed    bool
-	noteAfter time.Time
-	number    uint64
+	mu       sync.Mutex // guards what follows
+	census   sockets.Census
+	greeting map[*peer]struct{}
+	pending  []*peer            // greeted, not accepted
+	peers    map[*peer]struct{} // greeted
+	oldest   greetingQueue
+	served   bool
+	closed   bool
+	number   uint64
 }
 
 var _ transport.Listener = (*listener)(nil)
 
-func newListener(t *Transport, opened net.Listener, dir string) *listener {
+func newListener(t *Transport, opened *sockets.Listener) *listener {
 	l := &listener{
-		transport: t, net: opened, dir: dir, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		greeting: make(map[*peer]struct{}), peers: make(map[*peer]struct{}), hosts: make(map[string]int),
+		transport: t, socket: opened, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		census:   sockets.NewCensus(t.cfg.MaxConnections, t.cfg.MaxConnectionsPerHost),
+		greeting: make(map[*peer]struct{}), peers: make(map[*peer]struct{}),
 	}
-	switch at := opened.Addr(); at.Network() {
-	case "unix":
-		l.addr = schemeIPC + at.String()
-	default:
-		l.addr = schemeTCP + at.String()
-	}
-	l.tasks.Go(l.accept)
+	l.tasks.Go(func() { opened.Accept(l.done, l.take) })
 	return l
 }
 
-func (l *listener) Addr() string { return l.addr }
+func (l *listener) Addr() string { return l.socket.Addr }
 
 func (l *listener) Serve(ctx context.Context, accept func(transport.Peer) transport.Receiver) error {
 	if err := l.begin(); err != nil {
@@ -115,39 +105,9 @@ func (l *listener) end() {
 		all = append(all, p)
 	}
 	l.mu.Unlock()
-	_ = l.net.Close() // the address is free, whatever else it says
-	if l.dir != "" {
-		_ = os.RemoveAll(l.dir) // a leftover in the directory for temporary files
-	}
+	l.socket.Close()
 	for _, p := range all {
 		p.end(transport.ErrClosed, false)
-	}
-}
-
-// accept takes connections until the listener is closed.
-func (l *listener) accept() {
-	const first, longest = 5 * time.Millisecond, time.Second
-	wait := first
-	for {
-		opened, err := l.net.Accept()
-		if err == nil {
-			wait = first
-			l.take(opened)
-			continue
-		}
-		select {
-		case <-l.done:
-			return
-		default:
-		}
-		// Mostly the process has too many files open, which passes.
-		l.note("connection not accepted", "", err)
-		select {
-		case <-l.done:
-			return
-		case <-time.After(wait):
-			wait = min(2*wait, longest)
-		}
 	}
 }
 
@@ -161,7 +121,7 @@ func (l *listener) take(opened net.Conn) {
 	if err != nil {
 		_ = opened.Close() // nobody has used it
 		l.transport.refused(err)
-		l.note("connection closed", opened.RemoteAddr().String(), err)
+		l.socket.Note("connection closed", opened.RemoteAddr().String(), err)
 		return
 	}
 	l.tasks.Go(p.run)
@@ -171,24 +131,17 @@ func (l *listener) take(opened net.Conn) {
 func (l *listener) enter(p *peer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	cfg := &l.transport.cfg
-	switch {
-	case l.closed:
+	if l.closed {
 		return transport.ErrClosed
-	case l.total >= cfg.MaxConnections:
-		return fmt.Errorf("%w: %d connections (Config.MaxConnections)", errLimit, l.total)
-	case p.host != "" && l.hosts[p.host] >= cfg.MaxConnectionsPerHost:
-		return fmt.Errorf("%w: %d connections of one host (Config.MaxConnectionsPerHost)", errLimit, l.hosts[p.host])
 	}
-	l.total++
-	if p.host != "" {
-		l.hosts[p.host]++
+	if err := l.census.Enter(p.host); err != nil {
+		return fmt.Errorf("%w: %w", errLimit, err)
 	}
 	l.number++
 	p.name(l.number)
 	l.greeting[p] = struct{}{}
 	l.oldest = append(l.oldest, p)
-	for len(l.greeting) > cfg.MaxHandshakes {
+	for len(l.greeting) > l.transport.cfg.MaxHandshakes {
 		l.oldest.give(l.greeting).end(errCrowded, true)
 	}
 	return nil
@@ -276,26 +229,7 @@ func (l *listener) leave(p *peer) {
 	defer l.mu.Unlock()
 	delete(l.greeting, p)
 	delete(l.peers, p)
-	l.total--
-	if p.host != "" {
-		if l.hosts[p.host]--; l.hosts[p.host] == 0 {
-			delete(l.hosts, p.host)
-		}
-	}
-}
-
-// note has the log told of a connection that failed, at most once a second.
-func (l *listener) note(text, addr string, err error) {
-	l.mu.Lock()
-	now := time.Now()
-	quiet := now.Before(l.noteAfter)
-	if !quiet {
-		l.noteAfter = now.Add(time.Second)
-	}
-	l.mu.Unlock()
-	if !quiet {
-		l.transport.cfg.Logger.Warn(text, "listener", l.addr, "peer", addr, "error", err)
-	}
+	l.census.Leave(p.host)
 }
 
 // shake does the handshake of a connection that was accepted.

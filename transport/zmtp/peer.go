@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // peer is the listener's end of a connection.
@@ -26,10 +27,7 @@ var _ transport.Peer = (*peer)(nil)
 
 func newPeer(l *listener, opened net.Conn) (*peer, error) {
 	p := &peer{listener: l, admitted: make(chan transport.Receiver, 1)}
-	if tcp, ok := opened.RemoteAddr().(*net.TCPAddr); ok {
-		p.host = tcp.IP.String()
-		p.identity.Addr = schemeTCP + tcp.String()
-	}
+	p.host, p.identity.Addr = sockets.Remote(opened)
 	if err := p.link.open(l.transport, opened, &l.tasks); err != nil {
 		return nil, err
 	}
@@ -39,7 +37,7 @@ func newPeer(l *listener, opened net.Conn) (*peer, error) {
 // name gives the peer an address that tells it from others, if it has none.
 func (p *peer) name(number uint64) {
 	if p.identity.Addr == "" {
-		p.identity.Addr = p.listener.addr + "#" + strconv.FormatUint(number, 10)
+		p.identity.Addr = p.listener.Addr() + "#" + strconv.FormatUint(number, 10)
 	}
 }
 
@@ -66,7 +64,7 @@ func (p *peer) run() {
 		p.end(err, true)
 		if why := p.why(); why != transport.ErrClosed { //nolint:errorlint // the listener's own end, and no other
 			p.listener.transport.refused(why)
-			p.listener.note("handshake failed", p.identity.Addr, why)
+			p.listener.socket.Note("handshake failed", p.identity.Addr, why)
 		}
 		return
 	}
@@ -80,7 +78,7 @@ func (p *peer) run() {
 	why := p.why()
 	p.listener.transport.ended(why)
 	if errors.Is(why, ErrProtocol) || errors.Is(why, ErrSilent) {
-		p.listener.note("connection ended", p.identity.Addr, why)
+		p.listener.socket.Note("connection ended", p.identity.Addr, why)
 	}
 	r.Gone(why)
 }

@@ -24,6 +24,8 @@ const (
 	firstGrant = 256 << 10
 	// frameChunk is how many frames the slices of messages are cut from.
 	frameChunk = 128
+	// keptBatch is the largest batch, in messages, that an idle connection keeps.
+	keptBatch = 128
 )
 
 // ErrProtocol is wrapped by the reason why a connection ended where the peer sent
@@ -50,6 +52,7 @@ type reader struct {
 	message transport.Message // the frames that came of one that isn't complete
 	bytes   int               // in these
 	frames  [][]byte          // what messages are cut from
+	cutSize int               // bytes in the frames of these
 	batch   []transport.Message
 
 	secrecy *secrecy // nil: NULL
@@ -88,15 +91,16 @@ func (r *reader) nextChunk() {
 }
 
 // waiting is what a reader that waits for the other side shares with the timer that
-// takes its chunk away.
+// takes its memory away.
 type waiting struct {
-	mu    sync.Mutex // guards what follows and, while now is set, the reader's chunk
+	mu    sync.Mutex // guards what follows and, while now is set, the reader's chunk and batch
 	now   bool
 	timer *time.Timer
 	armed bool
 }
 
-// keepChunk is how long a reader that waits may keep a chunk of more than minChunk.
+// keepChunk is how long a reader may keep a chunk of more than minChunk, or a batch of
+// more than keptBatch, before a timer looks whether it waits.
 const keepChunk = time.Second
 
 // wait is told that there is nothing to read. The rest of the chunk is for what
@@ -106,7 +110,7 @@ func (r *reader) wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = true
-	if w.armed || len(r.chunk) <= minChunk {
+	if w.armed || len(r.chunk) <= minChunk && cap(r.batch) <= keptBatch {
 		return
 	}
 	w.armed = true
@@ -125,13 +129,18 @@ func (r *reader) resume() {
 	w.mu.Unlock()
 }
 
-// shed takes the chunk away from a reader that waits, and has nothing in it.
+// shed takes the batch away from a reader that waits, and the chunk if there is
+// nothing in it.
 func (r *reader) shed() {
 	w := &r.waiting
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = false
-	if w.now && r.begin == r.end {
+	if !w.now {
+		return
+	}
+	r.batch = nil
+	if r.begin == r.end {
 		r.chunk, r.begin, r.end = nil, 0, 0
 	}
 }
@@ -165,10 +174,10 @@ func (r *reader) took(n int) {
 	}
 }
 
-// cut returns the messages that are complete, valid until the next call. Where the
-// peer broke the protocol it returns those before that, and the error.
+// cut returns the messages that are complete. Where the peer broke the protocol it
+// returns those before that, and the error. The slice is the reader's: who has taken
+// the messages from it clears it, before there is anything to read again.
 func (r *reader) cut() ([]transport.Message, error) {
-	clear(r.batch)
 	r.batch = r.batch[:0]
 	for {
 		more, err := r.frame()
@@ -216,7 +225,7 @@ func (r *reader) await(h wire.Header, header int) (bool, error) {
 	have := r.chunk[r.begin+header : r.end]
 	switch {
 	case h.Flags&wire.Command != 0 && h.Size > maxCommand && r.secrecy == nil:
-		return false, fmt.Errorf("%w: a command of %d bytes", ErrProtocol, h.Size)
+		return false, commandError(h.Size)
 	case h.Size >= ownBelow:
 		if err := r.fits(h.Size); err != nil {
 			return false, err
@@ -234,6 +243,8 @@ func (r *reader) await(h wire.Header, header int) (bool, error) {
 // maxCommand is the largest command that is taken: none that a peer may send
 // after the handshake is nearly as large.
 const maxCommand = 4 << 10
+
+func commandError(size int) error { return fmt.Errorf("%w: a command of %d bytes", ErrProtocol, size) }
 
 // limit is how large the next frame may be.
 func (r *reader) limit() int { return r.cfg.MaxMessageBytes + r.secrecy.overhead() }
@@ -279,17 +290,27 @@ func (r *reader) add(body []byte, more bool) error {
 func (r *reader) newMessage() transport.Message {
 	const usual = 8
 	if cap(r.frames)-len(r.frames) < usual {
-		r.frames = make([][]byte, 0, frameChunk)
+		r.frames, r.cutSize = make([][]byte, 0, frameChunk), 0
 	}
 	at := len(r.frames)
 	return r.frames[at:at:cap(r.frames)]
 }
 
-// closeMessage adds the message to the batch.
+// closeMessage adds the message to the batch. Whoever keeps a message keeps all that
+// share its slice, and so does the reader with the last ones: those have no more bytes
+// than a chunk.
 func (r *reader) closeMessage() {
 	m := r.message
-	if n := len(m); cap(m) == cap(r.frames)-len(r.frames) { // it didn't outgrow its room
-		r.frames = r.frames[:len(r.frames)+n]
+	switch room := r.frames[len(r.frames):cap(r.frames)]; {
+	case cap(m) != len(room): // it outgrew that
+		clear(room)
+	case r.cutSize+r.bytes > maxChunk:
+		m = slices.Clone(m)
+		clear(room)
+		r.frames, r.cutSize = nil, 0
+	default:
+		r.frames = r.frames[:len(r.frames)+len(m)]
+		r.cutSize += r.bytes
 	}
 	r.batch = append(r.batch, slices.Clip(m))
 	r.message, r.bytes = nil, 0
@@ -304,6 +325,9 @@ func (r *reader) runCommand(body []byte) error {
 }
 
 func (r *reader) plainCommand(body []byte) error {
+	if len(body) > maxCommand {
+		return commandError(len(body))
+	}
 	name, data, err := wire.ParseCommand(body)
 	if err != nil {
 		return protocolError(err)

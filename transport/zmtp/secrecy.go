@@ -76,31 +76,14 @@ func (r *reader) unseal(body []byte) error {
 	if flags&curvezmq.Command != 0 {
 		return r.plainCommand(payload)
 	}
-	r.plain = r.plain[:len(r.plain)+size] // the payload is there
+	if r.plain = r.plain[:len(r.plain)+size]; len(r.plain) == cap(r.plain) { // the payload is there
+		r.plain = nil // a large frame has all of it, and the reader doesn't keep it
+	}
 	return r.add(slices.Clip(payload), flags&curvezmq.More != 0)
 }
 
 // plainChunk is how much memory decrypted frames are cut from at a time.
 const plainChunk = 16 << 10
-
-var errNoServerKey = fmt.Errorf("%w: Config.Keys is set, so the endpoint needs the broker's ServerKey", transport.ErrAddress)
-
-// mechanism returns the one with which this side dials the endpoint.
-func (c *Config) mechanism(to transport.Endpoint) (wire.Mechanism, curve.Key, error) {
-	switch {
-	case to.ServerKey == "" && c.Keys == nil:
-		return wire.Null, curve.Key{}, nil
-	case to.ServerKey == "":
-		return "", curve.Key{}, errNoServerKey // rather than in clear
-	case c.Keys == nil:
-		return "", curve.Key{}, fmt.Errorf("%w: the endpoint has a ServerKey, so Config.Keys is needed", transport.ErrAddress)
-	}
-	key, err := curve.ParseKey(to.ServerKey)
-	if err != nil {
-		return "", curve.Key{}, fmt.Errorf("%w: ServerKey: %w", transport.ErrAddress, err)
-	}
-	return wire.Curve, key, nil
-}
 
 // curveClient is the client's half of the handshake of CURVE.
 func (h *handshake) curveClient(server curve.Key, keys *curve.KeyPair, own wire.SocketType) error {

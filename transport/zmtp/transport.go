@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/curve"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
 )
 
@@ -62,68 +62,11 @@ func (t *Transport) listen(ctx context.Context, addr string) (*listener, error) 
 	if t.cfgErr != nil {
 		return nil, t.cfgErr
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	at, err := parseAddress(addr, true)
+	opened, err := sockets.Listen(ctx, addr, t.cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
-	var dir string // made for a wildcard
-	if at.network == "unix" {
-		if at.host == wildcard {
-			if dir, err = os.MkdirTemp("", "mesh-"); err != nil {
-				return nil, err
-			}
-			at.host = filepath.Join(dir, "socket")
-		} else if err := removeStale(ctx, at.host); err != nil {
-			return nil, err
-		}
-	}
-	var lc net.ListenConfig
-	opened, err := lc.Listen(ctx, at.network, at.host)
-	if err != nil {
-		if dir != "" {
-			_ = os.RemoveAll(dir) // it was made a moment ago
-		}
-		return nil, listenError(err)
-	}
-	return newListener(t, opened, dir), nil
-}
-
-// removeStale removes the socket that a listener left behind that is no more: it
-// exists, and nobody accepts at it.
-func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return nil // what is wrong with the path, Listen says
-	}
-	d := net.Dialer{Timeout: time.Second}
-	conn, err := d.DialContext(ctx, "unix", path)
-	if err == nil {
-		_ = conn.Close() // it only asked whether somebody is there
-		return fmt.Errorf("%w: already in use", transport.ErrAddress)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return nil
-	}
-	return os.Remove(path)
-}
-
-// listenError returns what is wrong where an address can't be listened at.
-func listenError(err error) error {
-	var dns *net.DNSError
-	var addr *net.AddrError
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: already in use", transport.ErrAddress)
-	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EACCES), errors.Is(err, os.ErrNotExist),
-		errors.Is(err, syscall.ENOTDIR), errors.As(err, &dns), errors.As(err, &addr):
-		return fmt.Errorf("%w: %w", transport.ErrAddress, err)
-	}
-	return err
+	return newListener(t, opened), nil
 }
 
 func (t *Transport) dial(ctx context.Context, to transport.Endpoint) (*conn, error) {
@@ -133,18 +76,18 @@ func (t *Transport) dial(ctx context.Context, to transport.Endpoint) (*conn, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	at, err := parseAddress(to.Addr, false)
+	at, err := sockets.Parse(to.Addr, false)
 	if err != nil {
 		return nil, err
 	}
-	mechanism, server, err := t.cfg.mechanism(to)
+	server, err := sockets.ServerKey(to, t.cfg.Keys)
 	if err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, t.cfg.HandshakeTimeout)
 	defer cancel()
 	var d net.Dialer
-	opened, err := d.DialContext(bounded, at.network, at.host)
+	opened, err := d.DialContext(bounded, at.Network, at.String())
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
@@ -155,7 +98,7 @@ func (t *Transport) dial(ctx context.Context, to transport.Endpoint) (*conn, err
 	}
 	// A context that ends makes the handshake's reads and writes fail.
 	stop := context.AfterFunc(bounded, func() { _ = opened.SetDeadline(time.Unix(1, 0)) })
-	err = t.shakeDialled(c, mechanism, server)
+	err = t.shakeDialled(c, server)
 	if !stop() && err == nil {
 		err = bounded.Err() // its deadline stands now, or soon will
 	}
@@ -172,16 +115,20 @@ func (t *Transport) dial(ctx context.Context, to transport.Endpoint) (*conn, err
 	return c, nil
 }
 
-// shakeDialled does the handshake of a connection that this side made.
-func (t *Transport) shakeDialled(c *conn, mechanism wire.Mechanism, server curve.Key) error {
+// shakeDialled does the handshake of a connection that this side made; with CURVE
+// if the server has a key.
+func (t *Transport) shakeDialled(c *conn, server *curve.Key) error {
 	h := handshake{link: &c.link}
-	if err := h.greet(mechanism, false); err != nil {
+	if server == nil {
+		if err := h.greet(wire.Null, false); err != nil {
+			return err
+		}
+		return h.null(wire.DEALER)
+	}
+	if err := h.greet(wire.Curve, false); err != nil {
 		return err
 	}
-	if mechanism == wire.Curve {
-		return h.curveClient(server, t.cfg.Keys, wire.DEALER)
-	}
-	return h.null(wire.DEALER)
+	return h.curveClient(*server, t.cfg.Keys, wire.DEALER)
 }
 
 // dialError returns what is wrong where nobody could be reached.

@@ -1,0 +1,47 @@
+package majordomo
+
+// WorkerPhase says how far a worker's session is with a broker.
+type WorkerPhase uint8
+
+// The values of [WorkerPhase].
+const (
+	WorkerWaits     WorkerPhase = iota // not connected, and to be dialled after a while
+	WorkerConnects                     // dialled, or connected and not registered yet
+	WorkerRegisters                    // the answer to its registration is due
+	WorkerServes
+	WorkerLeaves // gets nothing new, and finishes what runs
+	WorkerStands // not connected, as the broker is served over another address
+)
+
+// WorkerView is how a session stands with one broker.
+type WorkerView struct {
+	Broker      int // its number
+	Phase       WorkerPhase
+	Plain       bool   // it speaks MDP alone
+	ID          string // what it calls itself, and this run of it; empty where it doesn't say
+	Incarnation string
+	Share       int   // of the worker's capacity
+	Running     int   // requests of it that run
+	Trouble     error // the last that was had with it since it took the worker; nil: none
+}
+
+var workerPhases = [...]WorkerPhase{
+	workerIdle: WorkerWaits, workerParked: WorkerStands, workerDialing: WorkerConnects, workerConnected: WorkerConnects,
+	workerJoining: WorkerRegisters, workerServing: WorkerServes, workerLeaving: WorkerLeaves, workerLastJobs: WorkerLeaves,
+}
+
+// View returns how the session stands with each broker, in the order in which they
+// became known.
+func (s *WorkerSession) View() []WorkerView {
+	views := make([]WorkerView, 0, len(s.links))
+	for _, l := range s.links {
+		v := WorkerView{
+			Broker: l.broker, Phase: workerPhases[l.state], Share: l.share.size, Running: l.jobs.n, Trouble: l.trouble,
+		}
+		if l.talks() {
+			v.Plain, v.ID, v.Incarnation = l.plain, l.identity.Broker, l.identity.Incarnation
+		}
+		views = append(views, v)
+	}
+	return views
+}
