@@ -152,7 +152,7 @@ func TestConfigIsUsed(t *testing.T) {
 		for _, capacity := range capacities {
 			require.Equal(t, 7, capacity, "all brokers together")
 		}
-		require.EqualValues(t, observed.Load(), len(m.Events(meshtest.Event())))
+		require.Len(t, m.Events(meshtest.Event()), int(observed.Load()))
 		require.NotZero(t, observed.Load())
 	})
 }

@@ -222,7 +222,7 @@ func (e *examining) addNamed(ctx context.Context, r *report, named []string, ser
 		if err != nil {
 			return err
 		}
-		found, err := s.find(ctx)
+		found, err := s.find(ctx, true)
 		if err != nil {
 			r.Brokers = append(r.Brokers, brokerReport{Addr: addr, Error: err.Error(), refusal: err})
 		}
@@ -264,7 +264,7 @@ func (b *brokerReport) ask(ctx context.Context, cfg mesh.ClientConfig) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	cfg.Brokers = []transport.Endpoint{{Addr: b.Addr, ServerKey: b.ServerKey}}
-	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: 1, giveUp: giveUp}
+	cfg.Transport = &reaching{Transport: cfg.Transport, brokers: cfg.Brokers, giveUp: giveUp}
 	c, err := mesh.NewClient(cfg)
 	if err != nil {
 		return err

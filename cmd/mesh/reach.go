@@ -1,10 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 
@@ -16,7 +15,7 @@ import (
 // connection was there, the client has its way.
 type reaching struct {
 	transport.Transport
-	brokers int
+	brokers []transport.Endpoint
 	giveUp  context.CancelCauseFunc
 
 	mu      sync.Mutex // guards what follows
@@ -36,17 +35,26 @@ func (r *reaching) Dial(ctx context.Context, to transport.Endpoint) (transport.C
 		r.reached = true
 		return conn, nil
 	}
-	if _, again := r.failed[to]; again {
-		return nil, err
-	}
 	if r.failed == nil {
 		r.failed = make(map[transport.Endpoint]error)
 	}
-	r.failed[to] = err
-	if len(r.failed) == r.brokers && !r.reached {
-		r.giveUp(unreachableError{errors.Join(slices.Collect(maps.Values(r.failed))...)})
+	r.failed[to] = cmp.Or(r.failed[to], err)
+	if why := r.tried(); why != nil && !r.reached {
+		r.giveUp(unreachableError{errors.Join(why...)})
 	}
 	return nil, err
+}
+
+// tried returns what each broker said, in their order, or nil where one wasn't tried yet.
+func (r *reaching) tried() (why []error) {
+	for _, broker := range r.brokers {
+		err := r.failed[broker]
+		if err == nil {
+			return nil
+		}
+		why = append(why, err)
+	}
+	return why
 }
 
 func (e unreachableError) Error() string {

@@ -88,6 +88,28 @@ func listenEcho(t testing.TB, cfg Config) *echoing {
 	return e
 }
 
+// dialEcho returns a connection over which everything comes back.
+func dialEcho(t *testing.T) *conn {
+	t.Helper()
+	return dialled(t, Config{}, transport.Endpoint{Addr: listenEcho(t, Config{}).Addr()})
+}
+
+// dialCurveEcho is dialEcho with CURVE.
+func dialCurveEcho(t *testing.T) *conn {
+	t.Helper()
+	server, client := newKeys(t), newKeys(t)
+	e := listenEcho(t, Config{Keys: server, Authenticate: allow(client, "tea")})
+	return dialled(t, Config{Keys: client}, transport.Endpoint{Addr: e.Addr(), ServerKey: server.Public.String()})
+}
+
+func dialled(t *testing.T, cfg Config, to transport.Endpoint) *conn {
+	t.Helper()
+	c, err := New(cfg).Dial(t.Context(), to)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c.(*conn)
+}
+
 // raw opens a connection that speaks nothing yet.
 func (e *echoing) raw(t testing.TB) net.Conn {
 	t.Helper()

@@ -134,9 +134,7 @@ func TestSocketWritesPieces(t *testing.T) {
 // kernel takes at once, arrives.
 func TestMessageOfManyPieces(t *testing.T) {
 	t.Parallel()
-	e := listenEcho(t, Config{})
-	c, err := e.transport.Dial(t.Context(), transport.Endpoint{Addr: e.Addr()})
-	require.NoError(t, err)
+	c := dialEcho(t)
 	m := make(transport.Message, DefaultMaxFrames)
 	for i := range m {
 		m[i] = make([]byte, (i%3)*copyBelow) // some empty
@@ -144,7 +142,7 @@ func TestMessageOfManyPieces(t *testing.T) {
 	}
 	require.NoError(t, c.Send(m))
 	c.Flush()
-	err = c.Serve(t.Context(), func(batch []transport.Message) {
+	err := c.Serve(t.Context(), func(batch []transport.Message) {
 		require.True(t, slices.EqualFunc(m, batch[0], bytes.Equal))
 		_ = c.Close()
 	})
@@ -154,21 +152,10 @@ func TestMessageOfManyPieces(t *testing.T) {
 // While it waits a connection holds nothing of the last message, with CURVE or without.
 func TestIdleConnectionForgets(t *testing.T) {
 	t.Parallel()
-	server, client := newKeys(t), newKeys(t)
-	for name, cfg := range map[string]struct{ server, client Config }{
-		"NULL":  {},
-		"CURVE": {Config{Keys: server, Authenticate: allow(client, "tea")}, Config{Keys: client}},
-	} {
+	for name, dial := range map[string]func(*testing.T) *conn{"NULL": dialEcho, "CURVE": dialCurveEcho} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := listenEcho(t, cfg.server)
-			to := transport.Endpoint{Addr: e.Addr()}
-			if cfg.server.Keys != nil {
-				to.ServerKey = server.Public.String()
-			}
-			c, err := New(cfg.client).Dial(t.Context(), to)
-			require.NoError(t, err)
-			defer c.Close()
+			c := dial(t)
 			got := make(chan weak.Pointer[byte], 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			served := make(chan error, 1)
@@ -178,7 +165,7 @@ func TestIdleConnectionForgets(t *testing.T) {
 			require.NoError(t, c.Send(transport.Message{make([]byte, 1<<20)}))
 			c.Flush()
 			body := <-got
-			w := &c.(*conn).in.waiting
+			w := &c.in.waiting
 			eventually(t, "waiting", func() bool {
 				w.mu.Lock()
 				defer w.mu.Unlock()
@@ -196,20 +183,10 @@ func TestIdleConnectionForgets(t *testing.T) {
 // lost or garbled, and the race detector has nothing to say.
 func TestShedWhileReading(t *testing.T) {
 	t.Parallel()
-	server, client := newKeys(t), newKeys(t)
-	for name, cfg := range map[string]struct{ server, client Config }{
-		"NULL":  {},
-		"CURVE": {Config{Keys: server, Authenticate: allow(client, "tea")}, Config{Keys: client}},
-	} {
+	for name, dial := range map[string]func(*testing.T) *conn{"NULL": dialEcho, "CURVE": dialCurveEcho} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := listenEcho(t, cfg.server)
-			to := transport.Endpoint{Addr: e.Addr()}
-			if cfg.server.Keys != nil {
-				to.ServerKey = server.Public.String()
-			}
-			c, err := New(cfg.client).Dial(t.Context(), to)
-			require.NoError(t, err)
+			c := dial(t)
 			over, stopped := make(chan struct{}), make(chan struct{})
 			go func() {
 				defer close(stopped)
@@ -218,7 +195,7 @@ func TestShedWhileReading(t *testing.T) {
 					case <-over:
 						return
 					case <-time.After(20 * time.Microsecond):
-						c.(*conn).in.shed()
+						c.in.shed()
 					}
 				}
 			}()
@@ -232,7 +209,7 @@ func TestShedWhileReading(t *testing.T) {
 				c.Flush()
 			}
 			send()
-			err = c.Serve(t.Context(), func(batch []transport.Message) {
+			err := c.Serve(t.Context(), func(batch []transport.Message) {
 				require.Equal(t, []transport.Message{m()}, batch)
 				if round++; round == rounds {
 					_ = c.Close()

@@ -205,7 +205,7 @@ func (k *link) takeSealed() *out {
 		o.cost += size + frameOverhead*len(m)
 		o.messages++
 	}
-	batch = batch[:o.messages]
+	batch = batch[:o.messages:o.messages] // and no room beyond that: what waits is there
 	commands := k.commands
 	k.commands = nil
 	if k.sealing = k.sealing[o.messages:]; len(k.sealing) == 0 {
