@@ -325,7 +325,7 @@ func (b *Beacons) Announce(ctx context.Context, a Announcement) error {
 	err = s.Run(ctx)
 	b.mu.Lock()
 	delete(b.speakers, s)
-	b.sent += sentBy(s)
+	b.sent += s.Datagrams()
 	b.mu.Unlock()
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -384,16 +384,9 @@ func (b *Beacons) Stats() BeaconStats {
 	defer b.mu.Unlock()
 	s.Sent = b.sent
 	for speaker := range b.speakers {
-		s.Sent += sentBy(speaker)
+		s.Sent += speaker.Datagrams()
 	}
 	return s
-}
-
-func sentBy(s *beacon.Speaker) (sent uint64) {
-	for _, t := range s.Traffic() {
-		sent += t.Sent
-	}
-	return sent
 }
 
 // refusals limits what is logged of refused beacons: each reason once in a while.

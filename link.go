@@ -150,6 +150,7 @@ func (l *link) drop(id uint64) *linkConn {
 // close ends the connection, after what was sent.
 func (c *linkConn) close() {
 	if c.conn != nil {
+		c.conn.Flush()     // what another turn sent may not have left yet
 		_ = c.conn.Close() // the session has done with it
 	}
 	c.cancel()

@@ -187,12 +187,16 @@ func (l *Listener) rescan(sockets []socket) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for key, on := range l.paths {
+	for on := range l.traffic { // also of those that couldn't be joined
+		if on.Index > 0 && !there[link{on.Index, on.IPv6}] {
+			delete(l.traffic, on)
+		}
+	}
+	for key := range l.paths {
 		if there[key] {
 			continue
 		}
 		delete(l.paths, key)
-		delete(l.traffic, on)
 		for _, in := range sockets {
 			if in.six() == key.six {
 				_ = in.leave(&net.Interface{Index: key.index}) // the system may have done that

@@ -248,3 +248,27 @@ func TestNetworkWithoutInterfaces(t *testing.T) {
 	require.Empty(t, l.Traffic())
 	require.Empty(t, s.Traffic())
 }
+
+// Interfaces come and go, on some machines all the time: what was counted on those that
+// went doesn't pile up.
+func TestNetworkForgetsInterfaces(t *testing.T) {
+	t.Parallel()
+	n := quiet(t)
+	gone := Path{Index: 1 << 30, Name: "gone0"}
+	e := listen(t, n, NewTable(rules()))
+	e.mu.Lock()
+	at(e.traffic, gone).Err = net.ErrClosed // it couldn't be joined
+	at(e.traffic, Path{}).Heard++           // the system didn't tell
+	e.mu.Unlock()
+	s := speaker(n, "b1")
+	s.wrote(gone, nil)
+	stop := runs(t, s.Run)
+	for range 3 { // both look at the interfaces meanwhile
+		require.Equal(t, Accepted, next(t, e.noted).Verdict)
+	}
+	stop()
+	require.Len(t, e.Traffic(), 2)
+	all := s.Traffic()
+	require.Len(t, all, 1)
+	require.Equal(t, all[0].Sent+1, s.Datagrams(), "what went there still counts")
+}

@@ -3,6 +3,7 @@ package beacon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,6 +24,7 @@ type Speaker struct {
 
 	mu      sync.Mutex // guards what follows
 	traffic map[Path]*Traffic
+	sent    uint64 // on paths that are gone
 }
 
 // Run speaks at once and at each interval, until ctx ends. Then it says that the broker
@@ -52,6 +54,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 		if time.Since(scanned) >= s.Rescan {
 			if again, err := s.scan(); err == nil { // otherwise those that were there
 				nics = again
+				s.forget(nics)
 			}
 			scanned = time.Now()
 		}
@@ -119,7 +122,31 @@ func (s *Speaker) wrote(on Path, err error) {
 	}
 }
 
-// Traffic returns what was sent on each path.
+// forget drops what is known of paths over interfaces that went: where containers come
+// and go it would grow for ever.
+func (s *Speaker) forget(nics []nic) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for on, t := range s.traffic {
+		if !slices.ContainsFunc(nics, func(i nic) bool { return i.path(on.IPv6) == on }) {
+			s.sent += t.Sent
+			delete(s.traffic, on)
+		}
+	}
+}
+
+// Datagrams returns how many were sent, also on paths that are gone.
+func (s *Speaker) Datagrams() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := s.sent
+	for _, t := range s.traffic {
+		sent += t.Sent
+	}
+	return sent
+}
+
+// Traffic returns what was sent on each path that is there.
 func (s *Speaker) Traffic() []Traffic {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,8 +37,10 @@ func (a *arena) frames(n int) [][]byte {
 }
 
 // rewind makes the arena cut from the beginning again, over what it has cut. Only a
-// session does so, between two steps, with what went to connections that copy.
+// session does so, between two steps, with what went to connections that copy. It
+// keeps hold of none of the frames.
 func (a *arena) rewind() {
+	clear(a.frameChunk)
 	a.frameChunk, a.byteChunk = a.frameChunk[:0], a.byteChunk[:0]
 }
 

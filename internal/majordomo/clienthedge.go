@@ -1,6 +1,10 @@
 package majordomo
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/mdpmesh/mesh/internal/mdp"
+)
 
 // mayHedge says whether a second broker may be asked for c while the first still has
 // it: only where it does no harm to run it twice. A keyed call is bound to the broker
@@ -18,8 +22,8 @@ func (s *ClientSession) hedge(c *Call) {
 		return
 	}
 	l := s.other(append(slices.Clip(p.refusers), p.main.link))
-	if l == nil || !s.takeRetry() {
-		return
+	if l == nil || l.plain && mdp.Reserved(c.Service) || !s.takeRetry() {
+		return // a plain broker would take the envelope for its own kind of body
 	}
 	s.counts.Hedges++
 	p.hedge = new(callLeg)

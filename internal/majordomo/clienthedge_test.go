@@ -176,6 +176,20 @@ func TestClientHedgeLeftOut(t *testing.T) {
 			require.Equal(t, 1, b.calls[&c].sends)
 		})
 	}
+	t.Run("only a plain broker is left to be asked of the broker itself", func(t *testing.T) {
+		t.Parallel()
+		b := newClientBed(t, ClientConfig{Brokers: 2, Random: clientDice()})
+		b.wake()
+		b.dialed(1)
+		b.dialed(2)
+		b.reply(1, mdp.ClientFinal, mdp.MMIPing, "501")
+		b.pong(2, "1", false)
+		c := &Call{Service: []byte(mdp.MMIStatus), Method: mdp.MMIStatus, Idempotent: true, Hedge: after}
+		b.call(c)
+		b.pass(after)
+		require.Zero(t, b.s.counts.Hedges)
+		require.Equal(t, 1, b.calls[c].sends)
+	})
 	for name, c := range map[string]Call{
 		"not idempotent": {},
 		"keyed":          {Idempotent: true, Key: "k"},

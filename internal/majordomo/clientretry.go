@@ -25,6 +25,8 @@ func (s *ClientSession) refused(l *clientLink, c *Call, f *Failure) {
 			p.reached++
 		}
 		s.dropLeg(c, c.leg(l))
+	case untouched && f.Code == jsonrpc.CodeDraining && p.home.known():
+		s.fail(c, homeless()) // it doesn't know the key, and won't
 	case untouched && f.Code == jsonrpc.CodeDraining && s.mayRepeat(c) && s.mayMove(c):
 		s.takeBack(c)
 		s.submit(c)

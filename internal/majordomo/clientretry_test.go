@@ -273,6 +273,13 @@ func TestClientReturnsForKeys(t *testing.T) {
 		b.pong(3, "1", true)
 		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
 	})
+	t.Run("it drains, and doesn't know the key any more", func(t *testing.T) {
+		t.Parallel()
+		b, keyed := lost(t)
+		b.serveOn(3, "1")
+		b.refuse(keyed, jsonrpc.CodeDraining, clientUntouched)
+		b.failed(keyed, jsonrpc.CodeOutcomeUnknown)
+	})
 	t.Run("it doesn't come back", func(t *testing.T) {
 		t.Parallel()
 		b, keyed := lost(t)
