@@ -36,7 +36,7 @@ type answer[T any] struct {
 func askAll[T any](ctx context.Context, a *asking, do func(context.Context, *mesh.Client) (T, error)) ([]answer[T], error) {
 	ctx, cancel := a.bounded(ctx)
 	defer cancel()
-	cfg, err := a.config(ctx)
+	cfg, err := a.config(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func askAll[T any](ctx context.Context, a *asking, do func(context.Context, *mes
 func (a *asking) askOne(ctx context.Context, do func(context.Context, *mesh.Client) error) error {
 	ctx, cancel := a.bounded(ctx)
 	defer cancel()
-	cfg, err := a.config(ctx)
+	cfg, err := a.config(ctx, true)
 	if err != nil {
 		return err
 	}

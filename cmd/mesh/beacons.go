@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -37,6 +32,11 @@ func (b *beaconing) flags(f *pflag.FlagSet) {
 	f.IntVar(&b.port, "beacon-port", beacon.DefaultPort, "UDP port of beacons")
 	f.StringSliceVar(&b.interfaces, "beacon-interface", nil, "network interface to use; may be given several times (default each that takes multicast, and loopback)")
 	f.BoolVar(&b.insecure, "beacon-insecure", false, "believe beacons without a proof; anybody on the network can pose as a broker then")
+}
+
+// given reports that a flag says something of beacons.
+func (b *beaconing) given() bool {
+	return b.cluster != "" || b.keyfile != "" || b.port != 0 && b.port != beacon.DefaultPort || len(b.interfaces) > 0 || b.insecure
 }
 
 // config makes of the flags what beacons need. pins are the server keys that count where
@@ -65,44 +65,8 @@ func (b *beaconing) config(getenv func(string) string, pins ...string) (mesh.Bea
 		return cfg, nil
 	}
 	var err error
-	cfg.Keys, err = readClusterKeys(path)
+	cfg.Keys, err = mesh.ReadClusterKeys(path)
 	return cfg, err
-}
-
-// readClusterKeys reads a file of cluster keys: one a line, in hexadecimal, the one that
-// signs first. Empty lines and those that begin with # mean nothing.
-func readClusterKeys(path string) ([][]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s has a secret key and others may read it (mode %04o); run: chmod 600 %s", path, mode, path)
-	}
-	text, err := os.ReadFile(path) // #nosec G304 -- whoever typed the command chose the file
-	if err != nil {
-		return nil, err
-	}
-	var keys [][]byte
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		key, err := hex.DecodeString(line)
-		if err != nil || len(key) < beacon.MinKey { // the error would show a part of the key
-			return nil, fmt.Errorf("%s:%d: no cluster key: want %d or more hexadecimal digits", path, n, 2*beacon.MinKey)
-		}
-		keys = append(keys, key)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%s has no cluster key", path)
-	}
-	return keys, nil
 }
 
 // clusterKeygen writes a new cluster key to a file, readable for its owner alone.

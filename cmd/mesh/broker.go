@@ -82,8 +82,8 @@ func (s *serving) check() error {
 		text = "--curve-keyfile and --authorize go together: keys say who a peer is, rules what it may do"
 	case s.operate && s.authorize != "":
 		text = "--allow-operate and --authorize exclude each other: the rules say who may operate"
-	case !s.announce && (s.beacons.keyfile != "" || s.beacons.insecure || s.beacons.cluster != ""):
-		text = "--cluster, --cluster-keyfile and --beacon-insecure need --announce"
+	case !s.announce && s.beacons.given():
+		text = "--cluster, --cluster-keyfile and the --beacon flags need --announce"
 	case s.heartbeat.Interval < 2*time.Millisecond:
 		text = "--heartbeat must be at least 2ms"
 	case s.heartbeat.Liveness < 1:

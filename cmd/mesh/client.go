@@ -50,7 +50,7 @@ func (a *asking) flags(cmd *cobra.Command) {
 func (a *asking) ask(ctx context.Context, do func(context.Context, *mesh.Client) error) error {
 	ctx, cancel := a.bounded(ctx)
 	defer cancel()
-	cfg, err := a.config(ctx)
+	cfg, err := a.config(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -78,14 +78,14 @@ func askWith(ctx context.Context, cfg mesh.ClientConfig, do func(context.Context
 	return do(ctx, c)
 }
 
-// config makes of the flags what a client needs, and finds the brokers.
-func (a *asking) config(ctx context.Context) (mesh.ClientConfig, error) {
-	if b := &a.beacons; !a.discover && (b.keyfile != "" || b.insecure || b.cluster != "") {
-		return mesh.ClientConfig{}, usageError{errors.New("--cluster, --cluster-keyfile and --beacon-insecure need --discover")}
+// config makes of the flags what a client needs, and finds brokers: the first, or all.
+func (a *asking) config(ctx context.Context, all bool) (mesh.ClientConfig, error) {
+	if !a.discover && a.beacons.given() {
+		return mesh.ClientConfig{}, usageError{errors.New("--cluster, --cluster-keyfile and the --beacon flags need --discover")}
 	}
 	cfg, err := a.credentials()
 	if err == nil {
-		cfg.Brokers, err = a.find(ctx)
+		cfg.Brokers, err = a.find(ctx, all)
 	}
 	return cfg, err
 }
@@ -120,7 +120,7 @@ func (a *asking) credentials() (mesh.ClientConfig, error) {
 }
 
 // find returns where the brokers are that the flags speak of.
-func (a *asking) find(ctx context.Context) ([]transport.Endpoint, error) {
+func (a *asking) find(ctx context.Context, all bool) ([]transport.Endpoint, error) {
 	addrs := a.brokers
 	if len(addrs) == 0 && !a.discover {
 		addrs = strings.Split(cmp.Or(a.getenv("MESH_BROKER"), defaultBroker), ",")
@@ -129,7 +129,7 @@ func (a *asking) find(ctx context.Context) ([]transport.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.find(ctx)
+	return s.find(ctx, all)
 }
 
 // readKeys reads a certificate with both keys; no path is no keys.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -129,19 +130,52 @@ func TestBrokerByDNS(t *testing.T) {
 func TestFindNobody(t *testing.T) {
 	t.Parallel()
 	s := search{{mesh.Static(), "srv://_mesh._tcp.example.com", false}}
-	_, err := s.find(t.Context())
+	_, err := s.find(t.Context(), false)
 	require.EqualError(t, err, "no broker was found; looked for srv://_mesh._tcp.example.com")
 	s = append(s, way{failing{}, "beacons", true})
-	_, err = s.find(t.Context())
+	_, err = s.find(t.Context(), false)
 	require.EqualError(t, err, "no broker was found; looked for srv://_mesh._tcp.example.com, beacons; mesh doctor says more: broken")
 	s = append(s, way{mesh.Static(transport.Endpoint{Addr: "a"}), "a", false}, way{mesh.Static(transport.Endpoint{Addr: "a"}), "a", false})
-	found, err := s.find(t.Context())
+	found, err := s.find(t.Context(), false)
 	require.NoError(t, err, "one was")
 	require.Equal(t, []transport.Endpoint{{Addr: "a"}}, found)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = search{{mesh.Static(), "beacons", true}}.find(ctx)
+	_, err = search{{mesh.Static(), "beacons", true}}.find(ctx, false)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Commands for all brokers wait until each that announces itself was heard.
+func TestFindAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := search{{slowly{"a", "b"}, "beacons", true}}
+		found, err := s.find(t.Context(), false)
+		require.NoError(t, err)
+		require.Equal(t, []transport.Endpoint{{Addr: "a"}}, found)
+		found, err = s.find(t.Context(), true)
+		require.NoError(t, err)
+		require.Equal(t, []transport.Endpoint{{Addr: "a"}, {Addr: "b"}}, found)
+	})
+}
+
+// slowly finds brokers one after another, a second apart.
+type slowly []string
+
+func (s slowly) Watch(ctx context.Context, found func([]transport.Endpoint)) error {
+	var all []transport.Endpoint
+	found(all)
+	for _, addr := range s {
+		select {
+		case <-time.After(time.Second):
+			all = append(all, transport.Endpoint{Addr: addr})
+			found(all)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 type failing struct{}
@@ -151,7 +185,7 @@ func (failing) Watch(context.Context, func([]transport.Endpoint)) error { return
 func TestClusterKeys(t *testing.T) {
 	t.Parallel()
 	path := clusterKey(t)
-	keys, err := readClusterKeys(path)
+	keys, err := mesh.ReadClusterKeys(path)
 	require.NoError(t, err)
 	require.Len(t, keys, 1)
 	require.Len(t, keys[0], beacon.MinKey)
@@ -177,7 +211,7 @@ func TestClusterKeys(t *testing.T) {
 	} {
 		require.NoError(t, os.RemoveAll(file))
 		require.NoError(t, os.WriteFile(file, []byte(c.text), c.mode))
-		keys, err := readClusterKeys(file)
+		keys, err := mesh.ReadClusterKeys(file)
 		if c.want == "" {
 			require.NoError(t, err)
 			require.Len(t, keys, 2)
@@ -186,7 +220,7 @@ func TestClusterKeys(t *testing.T) {
 		require.ErrorContains(t, err, c.want)
 		require.NotContains(t, err.Error(), "abab")
 	}
-	_, err = readClusterKeys(file + "2")
+	_, err = mesh.ReadClusterKeys(file + "2")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -194,8 +228,8 @@ func TestDiscoverUsage(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		"beacons need --cluster-keyfile, so that nobody can pose as a broker (mesh keygen --cluster makes one), or a server key, or --beacon-insecure": {"services", "--discover"},
-		"--cluster, --cluster-keyfile and --beacon-insecure need --discover":                                                                           {"services", "--cluster", "tea"},
-		"--cluster, --cluster-keyfile and --beacon-insecure need --announce":                                                                           {"broker", "--beacon-insecure"},
+		"--cluster, --cluster-keyfile and the --beacon flags need --discover":                                                                          {"services", "--cluster", "tea"},
+		"--cluster, --cluster-keyfile and the --beacon flags need --announce":                                                                          {"broker", "--beacon-insecure"},
 		"--cluster-keyfile and --beacon-insecure exclude each other":                                                                                   {"services", "--discover", "--beacon-insecure", "--cluster-keyfile", "x"},
 		"mesh: BeaconConfig: port must be 1 to 65535":                                                                                                  {"services", "--discover", "--beacon-insecure", "--beacon-port", "70000"},
 		"beacons need --cluster-keyfile":                                                                                                               {"broker", "--announce", "--listen", wildcard},

@@ -222,7 +222,7 @@ func (e *examining) addNamed(ctx context.Context, r *report, named []string, ser
 		if err != nil {
 			return err
 		}
-		found, err := s.find(ctx)
+		found, err := s.find(ctx, true)
 		if err != nil {
 			r.Brokers = append(r.Brokers, brokerReport{Addr: addr, Error: err.Error(), refusal: err})
 		}

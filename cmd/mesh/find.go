@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mdpmesh/mesh"
+	"github.com/mdpmesh/mesh/internal/beacon"
 	"github.com/mdpmesh/mesh/transport"
 )
 
@@ -74,8 +75,9 @@ func discoveryOf(addr, serverKey string) (mesh.Discovery, error) {
 	return d, nil
 }
 
-// find returns the brokers that are found at first, in the order of the ways.
-func (s search) find(ctx context.Context) ([]transport.Endpoint, error) {
+// find returns the brokers that are found, in the order of the ways: those that are
+// found at first, or all.
+func (s search) find(ctx context.Context, all bool) ([]transport.Endpoint, error) {
 	found := make([][]transport.Endpoint, len(s))
 	errs := make([]error, len(s))
 	var g sync.WaitGroup
@@ -87,33 +89,43 @@ func (s search) find(ctx context.Context) ([]transport.Endpoint, error) {
 				ctx, cancel = context.WithTimeout(ctx, patience)
 				defer cancel()
 			}
-			found[i], errs[i] = w.first(ctx)
+			found[i], errs[i] = w.find(ctx, all)
 		})
 	}
 	g.Wait()
-	var all []transport.Endpoint
+	var brokers []transport.Endpoint
 	for _, b := range slices.Concat(found...) {
-		if !slices.Contains(all, b) {
-			all = append(all, b)
+		if !slices.Contains(brokers, b) {
+			brokers = append(brokers, b)
 		}
 	}
-	if len(all) > 0 {
-		return all, nil
+	if len(brokers) > 0 {
+		return brokers, nil
 	}
 	return nil, s.failed(ctx, errs)
 }
 
-// first returns the first brokers that are found, none where there are none.
-func (w *way) first(ctx context.Context) (brokers []transport.Endpoint, err error) {
+// hearing is how long it takes until every broker that announces itself was heard,
+// unless a beacon was lost.
+const hearing = beacon.DefaultInterval + 200*time.Millisecond
+
+// find returns the first brokers that are found, or all; none where there are none.
+func (w *way) find(ctx context.Context, all bool) (brokers []transport.Endpoint, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answered := false
 	err = w.Watch(ctx, func(found []transport.Endpoint) {
-		if answered || len(found) == 0 && w.waits {
+		if len(found) == 0 && w.waits || answered && !all {
 			return
 		}
-		answered, brokers = true, slices.Clone(found)
-		cancel()
+		brokers = slices.Clone(found)
+		switch {
+		case !w.waits || !all:
+			cancel()
+		case !answered:
+			time.AfterFunc(hearing, cancel)
+		}
+		answered = true
 	})
 	if answered || errors.Is(err, context.DeadlineExceeded) {
 		err = nil

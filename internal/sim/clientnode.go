@@ -45,6 +45,19 @@ func (c *clientNode) start() {
 	c.w.tracef(c.name, "starts, speaks %v", c.plan.speak)
 	c.w.ledger.clientBegins(c)
 	c.rearm()
+	if c.plan.speak != majordomo.SpeakMesh {
+		c.keepAlive()
+	}
+}
+
+// keepAlive has the machine of a plain client find the connections that lead nowhere,
+// again and again: the client sends no heartbeats. All others have to find them by
+// themselves.
+func (c *clientNode) keepAlive() {
+	c.after(keepAlive, func() {
+		c.w.net.askAfter(&c.node)
+		c.keepAlive()
+	})
 }
 
 // step gives the session one event, and then those that come of it, and does what

@@ -14,6 +14,10 @@ var (
 	errFull    = errors.New("sim: too many messages are on their way")
 )
 
+// keepAlive is how often a machine asks after connections that it doesn't hear of
+// (TCP's keepalive), as package net has it.
+const keepAlive = 15 * time.Second
+
 // network carries messages between nodes. While a connection lives, each direction
 // of it is reliable and in order, as TCP has it; on a bad wire (wild) it isn't.
 type network struct {
@@ -251,6 +255,17 @@ func (n *network) crash(who *node) {
 			if !who.dark {
 				n.put(e, item{end: errReset})
 			}
+		}
+	}
+}
+
+// askAfter asks the machines at the other ends of a node's connections whether they
+// still know them. One that was restarted doesn't, and resets them.
+func (n *network) askAfter(who *node) {
+	for _, c := range n.living() {
+		from, to := &c.dialler, &c.listener
+		if from.owner == who && !to.open && !to.owner.dark && n.path(who, to.owner) == pathOpen {
+			n.put(to, item{end: errReset})
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
+	"github.com/mdpmesh/mesh/internal/majordomo"
 )
 
 // scenario is a world in which things happen that somebody wrote down. The ledger
@@ -273,6 +274,39 @@ var scenarios = []scenario{
 			t.Helper()
 			require.Len(t, s.calls[0].errand.runs, 1)
 			require.NotZero(t, s.calls[0].failure)
+		},
+	},
+	{
+		// Seed 847 found it: nobody told a plain client that all its connections led
+		// to machines that had been restarted, and each attempt of the probe was lost
+		// with one of them.
+		name: "the machines of all brokers restart behind the back of a plain client",
+		shape: func(p *Plan) {
+			*p = meshOf(6, 2, 1)
+			p.Clients[0].speak = majordomo.SpeakMDP01
+		},
+		script: func(s *stage) {
+			for _, b := range s.brokers {
+				s.at(2*time.Second, func() { b.crash(true) })
+				s.at(3*time.Second, b.start)
+			}
+		},
+		check: func(t *testing.T, s *stage) {
+			t.Helper()
+			require.Equal(t, 1, s.ledger.report().Replied, "the probe")
+		},
+	},
+	{
+		// Seed 1185 found it: a probe met a handler that took longer than probes have.
+		name: "slow handlers are quick once all is healed",
+		shape: func(p *Plan) {
+			*p = meshOf(1, 4, 20)
+			p.Handler = handlerPlan{mean: 200 * time.Millisecond, slow: 1}
+		},
+		script: func(*stage) {},
+		check: func(t *testing.T, s *stage) {
+			t.Helper()
+			require.Equal(t, 20, s.ledger.report().Replied, "the probes")
 		},
 	},
 }

@@ -242,11 +242,13 @@ func (n *workerNode) run(job *majordomo.Job) {
 	p, d := &n.w.plan.Handler, n.w.dice
 	h := &handler{node: n, job: job, heeds: !d.chance(p.deaf), fails: d.chance(p.fails)}
 	h.takes = d.exponential(p.mean)
-	if n.slowed || d.chance(p.slow) {
-		h.takes *= 20
-	}
-	if d.chance(p.stuck) && !n.w.calm {
+	slow, stuck := n.slowed || d.chance(p.slow), d.chance(p.stuck)
+	switch {
+	case n.w.calm: // probes have time for neither
+	case stuck:
 		h.takes = 2 * n.w.plan.Broker.BusyLimit
+	case slow:
+		h.takes *= 20
 	}
 	n.handlers[job] = h
 	if n.w.tamper.handler != nil {

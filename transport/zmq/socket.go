@@ -197,7 +197,7 @@ func (s *socket) configure(c *Config) error {
 		largest += sealed
 	}
 	errs := []error{
-		s.SetSndhwm(highWater), s.SetRcvhwm(highWater), s.SetMaxmsgsize(largest),
+		s.SetSndhwm(highWater), s.SetRcvhwm(highWater), s.SetMaxmsgsize(largest), s.SetTcpKeepalive(1), // as package net does
 		s.SetReconnectIvl(never), s.SetHandshakeIvl(max(c.HandshakeTimeout, time.Millisecond)),
 	}
 	if c.HeartbeatInterval > 0 {
