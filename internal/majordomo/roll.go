@@ -10,7 +10,33 @@ const rollBlock = 28
 type roll[T any] struct {
 	head, tail *block[T]
 	n          int
-	free       *block[T] // one, so that a member who comes and goes needs no new one
+	free       *block[T]  // one, so that a member who comes and goes needs no new one
+	spares     *spares[T] // in its place, where many rolls share theirs
+}
+
+// spares are empty blocks of rolls of which most are empty at a time.
+type spares[T any] struct {
+	first *block[T]
+	n     int
+}
+
+// maxSpares is how many blocks are kept.
+const maxSpares = 8
+
+func (s *spares[T]) take() *block[T] {
+	b := s.first
+	if b != nil {
+		s.first, b.next = b.next, nil
+		s.n--
+	}
+	return b
+}
+
+func (s *spares[T]) put(b *block[T]) {
+	if s.n < maxSpares {
+		s.first, b.next = b, s.first
+		s.n++
+	}
 }
 
 type block[T any] struct {
@@ -91,11 +117,14 @@ func (l *roll[T]) pushBack(p *place[T], of *T) {
 
 func (l *roll[T]) grow() *block[T] {
 	b := l.free
-	if b == nil {
-		b = &block[T]{in: l}
-	}
 	l.free = nil
-	b.prev = l.tail
+	if l.spares != nil {
+		b = l.spares.take()
+	}
+	if b == nil {
+		b = &block[T]{}
+	}
+	b.in, b.prev = l, l.tail
 	if l.tail == nil {
 		l.head = b
 	} else {
@@ -133,5 +162,9 @@ func (l *roll[T]) drop(b *block[T]) {
 		b.next.prev = b.prev
 	}
 	b.prev, b.next, b.first, b.end = nil, nil, 0, 0
-	l.free = b
+	if l.spares != nil {
+		l.spares.put(b)
+	} else {
+		l.free = b
+	}
 }

@@ -25,6 +25,7 @@ type wheel struct {
 	slots    [wheelLevels][wheelSlots]roll[timer]
 	due      roll[timer]
 	n        int
+	spares   spares[timer] // of the slots: few of them have timers at a time
 }
 
 // timer is embedded in what it wakes; kind and owner say what that is.
@@ -70,7 +71,9 @@ func (w *wheel) insert(t *timer) {
 	}
 	slot := (when >> (level * wheelBits)) & (wheelSlots - 1)
 	t.level, t.slot = uint8(level), uint8(slot)
-	w.slots[level][slot].pushBack(&t.place, t)
+	at := &w.slots[level][slot]
+	at.spares = &w.spares
+	at.pushBack(&t.place, t)
 	w.occupied[level] |= 1 << slot
 }
 
