@@ -75,8 +75,9 @@ type bed struct {
 	ctx context.Context //nolint:containedctx // of the case: it ends with it
 }
 
-// heartbeat is short, so that a case that loses a peer isn't long.
-var heartbeat = mesh.Heartbeat{Interval: 100 * time.Millisecond, Liveness: 5}
+// heartbeat is short, so that a case that loses a peer isn't long, and long enough for
+// a machine that has much to do while large messages are encrypted.
+var heartbeat = mesh.Heartbeat{Interval: 100 * time.Millisecond, Liveness: 20}
 
 // broker is a broker that runs.
 type broker struct {
