@@ -144,7 +144,7 @@ type Receiver interface {
 // Link is what both ends of a connection can do.
 type Link interface {
 	// Send queues m for the other side. It never blocks, it runs no receiver,
-	// and nothing is written before Flush. Once a link has ended Send returns an
+	// and nothing is written before Flush, but where the queue is full. Once a link has ended Send returns an
 	// error that says why. A peer whose queue is full is dropped: its Send
 	// returns ErrSlowPeer and its receiver's Gone follows.
 	Send(m Message) error

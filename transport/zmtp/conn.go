@@ -30,7 +30,7 @@ func newConn(t *Transport, opened net.Conn) (*conn, error) {
 	return c, nil
 }
 
-func (c *conn) Send(m transport.Message) error { return c.enqueue(m) }
+func (c *conn) Send(m transport.Message) error { return c.offer(m) }
 
 func (c *conn) Close() error {
 	c.end(transport.ErrClosed, false)

@@ -41,6 +41,18 @@ func (k *link) CopiesBelow() int {
 	return copyBelow
 }
 
+// offer puts m in line. Where there is no room it has what waits written first: a crowd
+// of messages may come before anybody flushes, and then it isn't the other side that
+// is slow.
+func (k *link) offer(m transport.Message) error {
+	err := k.enqueue(m)
+	if err == transport.ErrFull { //nolint:errorlint // the sentinel itself, on the hot path
+		k.Flush()
+		err = k.enqueue(m)
+	}
+	return err
+}
+
 // enqueue puts m in line, in the form in which it goes out. What is to be encrypted is
 // kept as it is: that takes too long for whoever sends.
 func (k *link) enqueue(m transport.Message) error {
