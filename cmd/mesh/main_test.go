@@ -244,7 +244,7 @@ func TestHelp(t *testing.T) {
 		got := command(t, nil, "", args...)
 		require.Zero(t, got.code)
 		require.Empty(t, got.err)
-		for _, name := range []string{"broker", "call", "services", "describe", "peers", "status", "pause", "resume", "drain", "disconnect", "cancel", "release", "drop", "keygen", "completion"} {
+		for _, name := range []string{"broker", "call", "services", "describe", "peers", "status", "pause", "resume", "drain", "disconnect", "cancel", "release", "drop", "doctor", "keygen", "completion"} {
 			require.Contains(t, got.out, "\n  "+name+" ")
 		}
 	}

@@ -187,6 +187,16 @@ func TestBrokerProcess(t *testing.T) {
 		code, _ := p.ended(t)
 		require.Zero(t, code)
 	})
+	t.Run("announces itself, until it drains", func(t *testing.T) {
+		t.Parallel()
+		flags := join(multicast(t), "--cluster-keyfile", clusterKey(t))
+		p := launch(t, binary, join(flags, "broker", "--listen", "tcp://*:*", "--announce")...)
+		await(t, p.out)
+		require.Equal(t, outcome{out: noServices}, command(t, nil, "", join(flags, "services", "--discover")...))
+		p.signal(t, syscall.SIGTERM)
+		code, errs := p.ended(t)
+		require.Zero(t, code, errs)
+	})
 	t.Run("keys and rules", func(t *testing.T) {
 		t.Parallel()
 		testRules(t, binary)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -331,7 +332,7 @@ func (b *workerBed) mmi(body string) []WorkerAction {
 	jsonrpc.Scan([]byte(body), &env)
 	switch {
 	case len(c.may) == 0 || c.over:
-	case body == "501" && b.s.find(b.last).state == workerJoining:
+	case b.s.find(b.last).state == workerJoining && (body == "501" || strings.Contains(body, "-32601")):
 		c.may = []int{1}
 	case string(env.ID) != c.asked:
 	case env.Kind == jsonrpc.Result:
