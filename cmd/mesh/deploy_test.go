@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/mdpmesh/mesh/internal/leg"
 )
 
 // deployed is the directory of units, manifests and images.
@@ -93,7 +95,7 @@ func TestDeploySystemdVerify(t *testing.T) {
 	t.Parallel()
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		t.Skip("this test needs systemd-analyze")
+		leg.Need(t, "systemd", "this test needs systemd-analyze (Debian: systemd)")
 	}
 	program, err := os.Executable() // it wants one that is there
 	require.NoError(t, err)

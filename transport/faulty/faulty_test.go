@@ -129,7 +129,7 @@ func send(t *testing.T, c transport.Conn, n int) {
 
 // pass lets time go by and returns once what it brought about is done.
 func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // in a bubble
+	<-time.After(d)
 	synctest.Wait()
 }
 
