@@ -36,6 +36,9 @@ type Fixture struct {
 	// MaxFrames is the largest number of frames that Send takes. If zero, it
 	// isn't tested.
 	MaxFrames int
+	// MaxQueued is how many messages a connection's queue takes. If zero, bursts that
+	// are larger aren't tested.
+	MaxQueued int
 	// Cut makes the dialler's end vanish without a goodbye, as a crash does. If
 	// nil, Close stands in.
 	Cut func(transport.Conn)
@@ -85,6 +88,7 @@ var cases = []struct {
 
 	{"Slow/Peer", testSlowPeer},
 	{"Slow/Listener", testSlowListener},
+	{"Slow/Burst", testBurst},
 
 	{"Concurrent/Conns", testConcurrentConns},
 	{"Concurrent/OneConn", testConcurrentSenders},

@@ -233,6 +233,7 @@ func (c *conn) write() bool {
 			return false
 		}
 		if err := c.dealer.send("", m); err != nil {
+			c.refused()
 			c.blocked = true
 			return false
 		}

@@ -331,6 +331,7 @@ func (o *owner) write(p *peer) {
 			}
 			return
 		default:
+			p.refused()
 			p.blocked = true
 			o.blocked = append(o.blocked, p)
 			return
