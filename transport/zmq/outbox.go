@@ -114,6 +114,13 @@ func (o *outbox) over() (ended, drop bool) {
 	return o.local, o.dropped
 }
 
+// left reports whether something is to be sent.
+func (o *outbox) left() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.dropped && len(o.sending)+o.flushed > 0
+}
+
 // look is for the owner to say that it looks now: who flushes after this tells it.
 func (o *outbox) look() {
 	o.mu.Lock()
