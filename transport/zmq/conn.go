@@ -246,7 +246,7 @@ func (c *conn) write() bool {
 			return false
 		}
 		if err := c.dealer.send("", m); err != nil {
-			c.refused()
+			c.fallBehind()
 			c.blocked = true
 			return false
 		}

@@ -158,8 +158,8 @@ func (o *outbox) sent() {
 	o.mu.Unlock()
 }
 
-// refused is told that libzmq took no more. It is the owner's.
-func (o *outbox) refused() {
+// fallBehind is told that libzmq took no more. It is the owner's.
+func (o *outbox) fallBehind() {
 	o.mu.Lock()
 	o.behind = true
 	o.mu.Unlock()

@@ -3,6 +3,7 @@
 package zmq
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -171,9 +172,12 @@ func (o *owner) observe() {
 		case p == nil: // buried
 		case p.stage == greeting && e.kind == zmq4.EVENT_HANDSHAKE_SUCCEEDED:
 			o.greeted(p)
+		case p.stage == greeting && e.kind == zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
+			p.refused = e.failure()
+			p.relay.refuse()
 		case p.stage == greeting:
 			if err := e.failure(); err != nil {
-				o.dismiss(p, err)
+				o.dismiss(p, cmp.Or(p.refused, err))
 			}
 		case e.ended():
 			if p.down.IsZero() {
@@ -343,7 +347,7 @@ func (o *owner) write(p *peer) {
 			}
 			return
 		default:
-			p.refused()
+			p.fallBehind()
 			p.blocked = true
 			o.blocked = append(o.blocked, p)
 			return

@@ -22,6 +22,7 @@ type peer struct {
 
 	// What follows belongs to the listener's owner.
 	stage    stage
+	refused  error // why libzmq doesn't let it in, as it is about to tell the peer
 	receiver transport.Receiver
 	batch    []transport.Message // received, not delivered
 	down     time.Time           // when the connection ended; zero: it hasn't

@@ -76,6 +76,15 @@ func (r *relay) finish() {
 	_ = r.outer.SetWriteDeadline(time.Now().Add(linger)) // it fails only once it is closed
 }
 
+// refuse bounds how long libzmq may take to tell the peer why it isn't let in.
+func (r *relay) refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inner != nil {
+		_ = r.inner.SetReadDeadline(time.Now().Add(linger)) // it fails only once it is closed
+	}
+}
+
 // greetingHead looks at the begin of what a peer sends: a greeting of ZMTP 3 (RFC
 // 23, RFC 37). What isn't one must not reach libzmq 4.3, which takes it for an older
 // version, and aborts the process if it learns who the peer is after this side has

@@ -121,8 +121,11 @@ func TestAuthentication(t *testing.T) {
 
 			_, err = dial(stranger, addr, &server.Public)
 			require.ErrorIs(t, err, transport.ErrRefused, "a key that isn't known")
+			require.ErrorContains(t, err, "400")
+			require.ErrorContains(t, err, "this key", "it is told")
 			_, err = dial(known, closed, &server.Public)
 			require.ErrorIs(t, err, transport.ErrRefused, "nobody is known")
+			require.ErrorContains(t, err, "400")
 			_, err = dial(known, addr, &stranger.Public)
 			require.Error(t, err, "the broker is another one")
 			_, err = dial(nil, addr, nil)

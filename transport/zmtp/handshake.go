@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 
 	"github.com/mdpmesh/mesh/transport"
 	"github.com/mdpmesh/mesh/transport/zmtp/internal/wire"
@@ -166,7 +167,8 @@ func (e *RefusedError) Unwrap() error { return transport.ErrRefused }
 
 // handshakeError says what an error during a handshake means for who dialled.
 func handshakeError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("%w: the other side closed the connection during the handshake; does it speak ZMTP 3 with the same mechanism?",
 			transport.ErrRefused)
 	}

@@ -361,6 +361,31 @@ func TestDialRefused(t *testing.T) {
 	}
 }
 
+// A connection that is reset, as where the other side has no room for it, was refused.
+func TestDialReset(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.ReadFull(c, make([]byte, 1)) // the dialler waits for an answer now
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-ended
+	})
+	_, err = New(Config{}).Dial(t.Context(), transport.Endpoint{Addr: sockets.TCP + l.Addr().String()})
+	require.ErrorIs(t, err, transport.ErrRefused)
+	require.ErrorContains(t, err, "closed the connection during the handshake")
+}
+
 // A dial to somebody who accepts and says nothing ends with its context, or with the
 // limit of the handshake.
 func TestDialSilence(t *testing.T) {
