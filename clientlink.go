@@ -302,7 +302,8 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 	}
 }
 
-// clientUnsent is the event of a call whose message the connection didn't take.
+// clientUnsent is the event of a message that the connection didn't take: that of a
+// call, or one of the session's own.
 func clientUnsent(a *majordomo.ClientAction, err error) majordomo.ClientEvent {
 	ev := majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call}
 	switch {
@@ -328,10 +329,9 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 			var err error
 			t.flush, err = l.link.send(t.flush, a.Conn, a.Message)
 			switch {
-			case a.Call == nil:
 			case err != nil:
 				t.again = append(t.again, clientUnsent(a, err))
-			case a.Call.Notify:
+			case a.Call != nil && a.Call.Notify:
 				t.again = append(t.again, majordomo.ClientEvent{Kind: majordomo.ClientSent, Conn: a.Conn, Call: a.Call})
 			}
 		case majordomo.ClientDial:

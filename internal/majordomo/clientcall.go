@@ -2,7 +2,9 @@ package majordomo
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -470,10 +472,17 @@ func (s *ClientSession) sent(ev *ClientEvent) {
 // unsent ends c because its request, which its connection didn't take, never left.
 // Where the connection has ended, it takes nothing more, and c is sent on another.
 func (s *ClientSession) unsent(ev *ClientEvent) {
-	c := ev.Call
-	p := &c.progress
 	l := s.link(ev.Conn)
-	if l == nil || p.state != callOut {
+	if l == nil {
+		return
+	}
+	c := ev.Call
+	if c == nil {
+		s.ownUnsent(l, ev)
+		return
+	}
+	p := &c.progress
+	if p.state != callOut {
 		return
 	}
 	leg := c.leg(l)
@@ -505,6 +514,17 @@ func (s *ClientSession) unsent(ev *ClientEvent) {
 		s.failed(l.broker, ev.Err)
 		s.redialing(l, ev.Err)
 	}
+}
+
+// ownUnsent ends a connection that didn't take a message of the session's own. What
+// the broker was to be told, it never hears: without a credit a stream stands still
+// for ever, without a cancel a handler runs on that nobody waits for. The end of the
+// connection tells it both.
+func (s *ClientSession) ownUnsent(l *clientLink, ev *ClientEvent) {
+	if ev.Failure.Code == 0 {
+		return // it has ended, and ClientLost follows
+	}
+	s.giveUp(l, fmt.Errorf("majordomo: the connection didn't take a message of the client's own: %w", cmp.Or(ev.Failure.Cause, errUnexplained)))
 }
 
 var (

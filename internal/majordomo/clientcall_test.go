@@ -322,6 +322,33 @@ func TestClientNotify(t *testing.T) {
 	require.Empty(t, b.step(&ClientEvent{Kind: ClientSent, Conn: 2, Call: call}), "a call waits for its reply")
 }
 
+// TestClientOwnUnsent has messages of the session's own that a connection doesn't take.
+func TestClientOwnUnsent(t *testing.T) {
+	t.Parallel()
+	full := Failure{Code: jsonrpc.CodeOverloaded, Text: "full", Cause: errClientFull}
+	b := newServedClient(t, ClientConfig{})
+	stream, other := &Call{Window: 2}, &Call{}
+	b.call(stream)
+	b.call(other)
+	b.partial(stream, "1")
+	a := b.step(&ClientEvent{Kind: ClientCredit, Call: stream, N: 1})
+	require.Nil(t, a[0].Call)
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1}), "it has ended, and ClientLost is to come")
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 2, Failure: full}))
+	a = b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Failure: full})
+	require.Equal(t, []string{"hangup", "done", "done"}, clientKinds(a))
+	require.Equal(t, ClientNote, a[3].Kind)
+	require.ErrorIs(t, a[3].Err, errClientFull)
+	require.ErrorContains(t, a[3].Err, "a message of the client's own")
+	for _, c := range []*Call{stream, other} {
+		f := b.failed(c, jsonrpc.CodeBrokerLost)
+		require.Equal(t, HandedMaybe, f.HandedOver)
+		require.ErrorIs(t, f.Cause, errClientFull)
+	}
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Failure: full}))
+	require.Equal(t, []string{"dial"}, clientKinds(b.pass(time.Second)))
+}
+
 func TestClientUnsent(t *testing.T) {
 	t.Parallel()
 	b := newServedClient(t, ClientConfig{})

@@ -73,7 +73,7 @@ const (
 	ClientAbort                                 // nobody waits for Call any more, for Err; a Timeout() that is true makes it "expired", not "cancelled"
 	ClientCredit                                // N more parts of Call were read
 	ClientSent                                  // Conn took the message of Call, which is a notification
-	ClientUnsent                                // Conn didn't take Call's message, for Failure, or where that is zero, since it ended, for Err (ClientLost follows): it never left
+	ClientUnsent                                // Conn didn't take Call's message (nil: one of the session's own), for Failure, or where that is zero, since it ended, for Err (ClientLost follows): it never left
 	ClientDialed                                // Conn is connected
 	ClientDialFailed                            // Conn couldn't be connected, for Err
 	ClientLost                                  // Conn ended, for Err

@@ -43,6 +43,7 @@ func TestClientPromises(t *testing.T) {
 			"serve":   w.connectAll,
 			"answer":  w.answer,
 			"unsent":  w.takeNot,
+			"untold":  w.takeNotOwn,
 			"cut":     w.cutOne,
 			"crash":   w.crash,
 			"drain":   w.drain,
@@ -216,6 +217,17 @@ func (w *clientWorld) takeNot(t *rapid.T) {
 		return
 	}
 	w.unsent(conn, c, Failure{Code: jsonrpc.CodeTooLarge, Text: "large"})
+}
+
+// takeNotOwn has a connection not take what the session itself has to say.
+func (w *clientWorld) takeNotOwn(t *rapid.T) {
+	conn := rapid.Uint64Range(0, w.last+1).Draw(t, "conn")
+	if c := w.conns[conn]; c == nil || !c.up || c.over {
+		t.Skip("it isn't connected")
+	}
+	full := Failure{Code: jsonrpc.CodeOverloaded, Text: "full", Cause: errClientFull}
+	w.step(&ClientEvent{Kind: ClientUnsent, Conn: conn, Failure: full})
+	require.True(t, w.conns[conn].over)
 }
 
 // legOf returns a connection on which c is out.

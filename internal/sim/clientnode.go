@@ -150,13 +150,12 @@ func (c *clientNode) send(a *majordomo.ClientAction) (next majordomo.ClientEvent
 		c.w.ledger.clientSays(c, e, a, err)
 	}
 	switch {
-	case a.Call == nil:
 	case errors.Is(err, errFull):
 		f := majordomo.Failure{Code: jsonrpc.CodeOverloaded, Text: "the connection to the broker is full", Cause: err}
 		return majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call, Failure: f}
 	case err != nil:
 		return majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call}
-	case a.Call.Notify:
+	case a.Call != nil && a.Call.Notify:
 		return majordomo.ClientEvent{Kind: majordomo.ClientSent, Conn: a.Conn, Call: a.Call}
 	}
 	return next
