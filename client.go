@@ -58,6 +58,13 @@ type ClientConfig struct {
 	// MaxPendingBytes is how large their requests may be in all, about. If zero,
 	// 256 MiB.
 	MaxPendingBytes int64
+	// MaxUnreadBytes is how large the values of one stream that its reader hasn't
+	// taken may be in all, about, where there are more of them than its [Window]
+	// allows: brokers and workers that speak plain Majordomo take no notice of that.
+	// One value more, and the stream fails with [ErrTooLarge] behind those that came,
+	// and is cancelled. The same holds for the partial replies to [Client.Request]. If
+	// zero, 64 MiB.
+	MaxUnreadBytes int64
 	// MaxOpaque is how many opaque requests may go on at once, each over connections
 	// of its own to two brokers. Further ones wait. If zero, 16.
 	MaxOpaque int
@@ -179,7 +186,7 @@ func (c *Client) newLink(opaque bool) (*clientLink, error) {
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
 		RetryMin: cfg.Retry.Backoff.Min, RetryMax: cfg.Retry.Backoff.Max, MaxAttempts: cfg.Retry.Attempts,
 		RetryBudget: cfg.Retry.Budget, RetryReserve: cfg.Retry.Reserve,
-		MaxPending: cfg.MaxPending, MaxPendingBytes: cfg.MaxPendingBytes, Random: rand.Uint64,
+		MaxPending: cfg.MaxPending, MaxPendingBytes: cfg.MaxPendingBytes, MaxUnreadBytes: cfg.MaxUnreadBytes, Random: rand.Uint64,
 	}
 	if opaque {
 		session.MaxBrokers = min(cmp.Or(cfg.MaxBrokers, maxOpaqueBrokers), maxOpaqueBrokers)
@@ -439,7 +446,9 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 	}()
 	for {
 		values, ended := k.parts.take()
+		bytes := 0
 		for _, value := range values {
+			bytes += len(value)
 			if err := part(value); err != nil {
 				return nil, err
 			}
@@ -451,7 +460,7 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 			return c.outcome(ctx, k)
 		case len(values) > 0:
 			k.spoken = true
-			c.link.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values)})
+			c.link.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values), bytes: bytes})
 		default:
 			select {
 			case <-k.parts.more:

@@ -101,7 +101,7 @@ type clientLink struct {
 type clientWork struct {
 	kind     majordomo.ClientEventKind
 	conn     uint64
-	n        int
+	n, bytes int // ClientCredit
 	call     *call
 	messages *clientTurn    // only its events are used
 	dialed   transport.Conn // ClientDialed
@@ -271,7 +271,7 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 		return
 	}
 	ev := &l.event
-	ev.Kind, ev.Conn, ev.N, ev.Err, ev.Call, ev.Brokers = w.kind, w.conn, w.n, w.err, nil, nil
+	ev.Kind, ev.Conn, ev.N, ev.Bytes, ev.Err, ev.Call, ev.Brokers = w.kind, w.conn, w.n, w.bytes, w.err, nil, nil
 	if w.call != nil {
 		ev.Call = &w.call.request
 	}
@@ -396,8 +396,9 @@ func (l *clientLink) close() {
 	l.link.tasks.Wait()
 }
 
-// parts are the values of a stream that its reader hasn't taken yet. The window
-// bounds them, so that they never hold up the connection.
+// parts are the values of a stream that its reader hasn't taken yet. The session
+// bounds them (the window, and MaxUnreadBytes), so that they never hold up the
+// connection.
 type parts struct {
 	mu     sync.Mutex // guards values and ended
 	values []json.RawMessage

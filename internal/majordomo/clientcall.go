@@ -31,7 +31,9 @@ type callProgress struct {
 	sends    int
 	reached  int // sends after which nobody knows whether a worker had it
 	read     int // parts that the broker wasn't yet told of
+	unread   int // parts that were given out and not read
 	size     int
+	kept     int64         // about what unread takes, in bytes
 	deadline time.Duration // 0: none
 	hedgeAt  time.Duration // callOut: when a second broker is asked; 0: never
 	until    time.Duration // callPinned: how long it waits
@@ -448,11 +450,16 @@ func (s *ClientSession) cancel(c *Call, but *callLeg) {
 	}
 }
 
-// credit tells the broker that n more parts of c were read (docs/protocol.md
-// "Streams").
-func (s *ClientSession) credit(c *Call, n int) {
+// credit takes that n more parts of c were read, whose results have size bytes in all, and
+// tells the broker (docs/protocol.md "Streams").
+func (s *ClientSession) credit(c *Call, n, size int) {
 	p := &c.progress
-	if p.state != callOut || p.main.link.plain || s.cfg.Opaque || c.Window <= 0 || n <= 0 {
+	if p.state != callOut || c.Window <= 0 || n <= 0 {
+		return
+	}
+	p.unread = max(p.unread-n, 0)
+	p.kept = max(p.kept-int64(size+n*partOverhead), 0)
+	if p.main.link.plain || s.cfg.Opaque {
 		return
 	}
 	p.read += n

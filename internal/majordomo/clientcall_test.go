@@ -392,6 +392,86 @@ func TestClientUnsent(t *testing.T) {
 	b.succeeded(c, "1")
 }
 
+// TestClientUnreadParts has streams whose parts nobody reads, and which credit holds
+// back or not.
+func TestClientUnreadParts(t *testing.T) {
+	t.Parallel()
+	const size = 1000 // of a part
+	part := `"` + strings.Repeat("x", size-2) + `"`
+	fits := 10 // parts
+	limit := int64(fits * (size + partOverhead))
+	credit := func(b *clientBed, c *Call, n int) {
+		b.step(&ClientEvent{Kind: ClientCredit, Call: c, N: n, Bytes: n * size})
+	}
+	t.Run("beyond the window", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{MaxUnreadBytes: limit})
+		c := &Call{Window: 2}
+		b.call(c)
+		for range 3 {
+			for range fits {
+				require.Equal(t, []string{"part"}, clientKinds(b.partial(c, part)))
+			}
+			credit(b, c, fits)
+		}
+		for range fits {
+			b.partial(c, part)
+		}
+		credit(b, c, 1)
+		b.partial(c, part)
+		a := b.partial(c, part)
+		require.Equal(t, []string{"send", "done"}, clientKinds(a))
+		require.Equal(t, mdp.MMICancel, string(a[0].Message[2]))
+		f := b.failed(c, jsonrpc.CodeTooLarge)
+		require.Equal(t, HandedYes, f.HandedOver)
+		require.True(t, f.Local)
+		require.Contains(t, f.Text, "10 parts")
+		require.Len(t, b.calls[c].parts, 4*fits+1)
+		require.Empty(t, b.partial(c, part), "it is over")
+	})
+	t.Run("within the window", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{MaxUnreadBytes: limit})
+		c := &Call{Window: 3 * fits}
+		b.call(c)
+		for range 3 * fits {
+			require.Equal(t, []string{"part"}, clientKinds(b.partial(c, part)))
+		}
+		b.result(c, "null")
+		b.succeeded(c, "null")
+	})
+	t.Run("of a plain broker", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, MaxUnreadBytes: limit})
+		c, other := &Call{Window: 2}, &Call{}
+		b.call(c)
+		b.call(other)
+		for range 3 * fits {
+			require.Equal(t, []string{"part"}, clientKinds(b.partial(c, part)))
+			credit(b, c, 1)
+		}
+		for range fits {
+			b.partial(c, part)
+		}
+		require.Equal(t, []string{"done"}, clientKinds(b.partial(c, part)), "it doesn't know mmi.cancel")
+		b.failed(c, jsonrpc.CodeTooLarge)
+		b.result(other, "1")
+		b.succeeded(other, "1")
+	})
+	t.Run("opaque", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, Opaque: true, MaxUnreadBytes: limit})
+		c := &Call{Window: 1, Body: frames("x")}
+		b.call(c)
+		for range fits {
+			require.Equal(t, []string{"part"}, clientKinds(b.reply(1, mdp.ClientPartial, "tea", part)))
+		}
+		a := b.reply(1, mdp.ClientPartial, "tea", part)
+		require.Equal(t, []string{"hangup", "done", "dial"}, clientKinds(a), "nothing else ends its reply")
+		b.failed(c, jsonrpc.CodeTooLarge)
+	})
+}
+
 func TestClientStream(t *testing.T) {
 	t.Parallel()
 	b := newServedClient(t, ClientConfig{})

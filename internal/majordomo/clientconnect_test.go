@@ -30,6 +30,7 @@ func TestClientConfig(t *testing.T) {
 		"RetryReserve":      {Brokers: 1, Random: random, RetryReserve: -1},
 		"MaxPending":        {Brokers: 1, Random: random, MaxPending: 1<<24 + 1},
 		"MaxPendingBytes":   {Brokers: 1, Random: random, MaxPendingBytes: -1},
+		"MaxUnreadBytes":    {Brokers: 1, Random: random, MaxUnreadBytes: -1},
 	} {
 		_, err := NewClientSession(cfg, time.Unix(0, 0))
 		require.ErrorContains(t, err, "majordomo: ClientConfig."+name)
@@ -40,7 +41,7 @@ func TestClientConfig(t *testing.T) {
 	require.Equal(t, ClientConfig{
 		Brokers: 2, MaxBrokers: 16, HeartbeatInterval: 2500 * time.Millisecond, Liveness: 3, DialTimeout: 5 * time.Second,
 		RedialMin: 100 * time.Millisecond, RedialMax: 30 * time.Second, RetryMin: 20 * time.Millisecond, RetryMax: 2 * time.Second,
-		MaxAttempts: 4, RetryBudget: 0.1, RetryReserve: 10, MaxPending: 10_000, MaxPendingBytes: 256 << 20,
+		MaxAttempts: 4, RetryBudget: 0.1, RetryReserve: 10, MaxPending: 10_000, MaxPendingBytes: 256 << 20, MaxUnreadBytes: 64 << 20,
 	}, cfg)
 }
 

@@ -71,7 +71,7 @@ type ClientEventKind uint8
 const (
 	ClientCall       ClientEventKind = iota + 1 // make Call
 	ClientAbort                                 // nobody waits for Call any more, for Err; a Timeout() that is true makes it "expired", not "cancelled"
-	ClientCredit                                // N more parts of Call were read
+	ClientCredit                                // N more parts of Call were read, whose results have Bytes in all
 	ClientSent                                  // Conn took the message of Call, which is a notification
 	ClientUnsent                                // Conn didn't take Call's message (nil: one of the session's own), for Failure, or where that is zero, since it ended, for Err (ClientLost follows): it never left
 	ClientDialed                                // Conn is connected
@@ -90,6 +90,7 @@ type ClientEvent struct {
 	Copies   bool // ClientDialed: Conn keeps nothing of small messages (MaxReused)
 	Call     *Call
 	N        int
+	Bytes    int
 	Brokers  []int // ClientBrokers: their numbers; the session keeps nothing of it
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope

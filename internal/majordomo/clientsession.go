@@ -139,7 +139,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	case ClientAbort:
 		s.abort(ev.Call, ev.Err)
 	case ClientCredit:
-		s.credit(ev.Call, ev.N)
+		s.credit(ev.Call, ev.N, ev.Bytes)
 	case ClientSent:
 		s.sent(ev)
 	case ClientUnsent:

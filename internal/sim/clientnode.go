@@ -103,7 +103,7 @@ func (c *clientNode) act(a *majordomo.ClientAction) (next majordomo.ClientEvent)
 	case majordomo.ClientPart:
 		k := a.Call.Data.(*call)
 		c.w.ledger.callerGets(k, a)
-		c.read(k)
+		c.read(k, len(a.Result))
 	case majordomo.ClientDone:
 		c.w.ledger.callerDone(a.Call.Data.(*call), a)
 	case majordomo.ClientNote:
@@ -162,13 +162,13 @@ func (c *clientNode) send(a *majordomo.ClientAction) (next majordomo.ClientEvent
 }
 
 // read has the caller read a part that it got, after a while.
-func (c *clientNode) read(k *call) {
+func (c *clientNode) read(k *call, bytes int) {
 	c.after(c.w.dice.exponential(k.reads), func() {
 		if k.done {
 			return
 		}
 		k.unread--
-		c.step(&majordomo.ClientEvent{Kind: majordomo.ClientCredit, Call: &k.request, N: 1})
+		c.step(&majordomo.ClientEvent{Kind: majordomo.ClientCredit, Call: &k.request, N: 1, Bytes: bytes})
 	})
 }
 
