@@ -47,8 +47,9 @@ type ClientConfig struct {
 	Retry Retry
 	// Heartbeat holds with brokers that don't say what theirs is.
 	Heartbeat Heartbeat
-	// Redial bounds the wait between two attempts to connect to the same broker. If
-	// zero, 100 ms and 30 s.
+	// Redial bounds the wait between two attempts to connect to the same broker. Its
+	// ceiling doubles with each that failed, or whose connection ended before the broker
+	// had served for the liveness time. If zero, 100 ms and 30 s.
 	Redial Backoff
 	// DialTimeout bounds one attempt to connect. If zero, 5 s.
 	DialTimeout time.Duration

@@ -18,7 +18,8 @@ import (
 //
 // Of the brokers that are known, as many as there are places are dialled. Each is
 // dialled again on its own, after a wait that is random below a ceiling which
-// doubles with every failure in a row. A broker that discovery no longer knows keeps
+// doubles with every failure in a row; a connection that ends before it has served for
+// the liveness time is one, too. A broker that discovery no longer knows keeps
 // the connection that it has for as long as that works, and is forgotten then.
 type clientBroker struct {
 	number int
@@ -27,7 +28,7 @@ type clientBroker struct {
 
 	link     *clientLink // dialling, probing or serving
 	timer    timer       // to dial
-	failures int         // in a row
+	redial   redial
 	rests    time.Duration
 	trouble  error          // why it doesn't serve
 	twin     brokerIdentity // who answered here, and serves by another endpoint
@@ -157,9 +158,7 @@ func (s *ClientSession) forget(b *clientBroker) {
 // failed is told of a broker that was dialled in vain, lost its connection, or takes
 // nothing new. It is dialled again after a wait.
 func (s *ClientSession) failed(b *clientBroker, why error) {
-	wait := backoff(s.cfg.RedialMin, s.cfg.RedialMax, b.failures, s.cfg.Random)
-	b.failures++
-	s.rest(b, wait, why)
+	s.rest(b, b.redial.failed(s.cfg.RedialMin, s.cfg.RedialMax, s.cfg.Random), why)
 }
 
 // rest has b, which has no connection now, wait until it may be dialled.

@@ -593,7 +593,7 @@ func TestClientOpaqueGivenUp(t *testing.T) {
 	b.pass(1000 * time.Millisecond)
 	b.failed(dead, jsonrpc.CodeExpired)
 	require.ErrorIs(t, b.s.known[0].trouble, ErrBrokerSilent, "a plain broker that never said anything")
-	require.Equal(t, 1, b.s.known[0].failures)
+	require.Equal(t, 1, b.s.known[0].redial.failures)
 	b.serveOn(2, "")
 	alive := &Call{Body: body}
 	b.call(alive)

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -88,10 +89,10 @@ func TestClientDialsAll(t *testing.T) {
 	require.EqualValues(t, 5, b.last)
 	b.serveOn(b.to(0), "1")
 	b.dialFailed(b.to(2))
-	// Only the wait of the one that failed again has doubled.
+	// The waits of those that failed again have doubled.
 	b.cut(b.to(0))
 	b.cut(b.to(1))
-	for broker, failures := range []int{0, 0, 1} {
+	for broker, failures := range []int{1, 0, 1} {
 		require.Equal(t, b.s.now+backoff(b.cfg.RedialMin, b.cfg.RedialMax, failures, b.cfg.Random), b.s.known[broker].rests)
 	}
 }
@@ -131,15 +132,85 @@ func TestClientPlainBrokerThatWorked(t *testing.T) {
 	b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, Random: func() uint64 { return 1<<64 - 1 }})
 	for conn := range uint64(5) {
 		c := &Call{}
+		b.pass(8 * time.Second)
 		b.call(c)
 		b.result(c, "1")
 		b.cut(conn + 1)
-		require.Equal(t, 1, b.s.brokers[0].failures, "it has answered")
+		require.Equal(t, 1, b.s.brokers[0].redial.failures, "it has answered")
 		b.pass(time.Second)
 		b.serve("")
 	}
+	b.pass(8 * time.Second)
 	b.cut(6)
-	require.Equal(t, 2, b.s.brokers[0].failures, "it never said a word")
+	require.Equal(t, 2, b.s.brokers[0].redial.failures, "it never said a word")
+}
+
+// TestClientBrokerThatDoesntLast has a broker answer on every connection, and end it.
+func TestClientBrokerThatDoesntLast(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(b *clientBed){
+		"of mesh": func(b *clientBed) { b.serve("1") },
+		"plain": func(b *clientBed) {
+			b.dialed(b.last)
+			b.reply(b.last, mdp.ClientFinal, mdp.MMIPing, "501")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newClientBed(t, ClientConfig{Random: func() uint64 { return 1<<64 - 1 }})
+			b.wake()
+			waits := func(n int) {
+				t.Helper()
+				require.Equal(t, b.s.now+backoff(b.cfg.RedialMin, b.cfg.RedialMax, n, b.cfg.Random), b.s.brokers[0].rests)
+			}
+			serveFor := func(d time.Duration) {
+				t.Helper()
+				answer(b)
+				require.Len(t, b.s.serving, 1)
+				for range 5 { // heartbeats, or calls
+					b.pass(d / 5)
+					if len(b.conns[b.last].pings) > 0 && !b.s.serving[0].plain {
+						b.pong(b.last, "1", false)
+					}
+					c := &Call{}
+					b.call(c)
+					b.result(c, "1")
+				}
+				b.cut(b.last)
+			}
+			for n := range 12 {
+				serveFor(7 * time.Second)
+				waits(n)
+				require.Contains(t, clientKinds(b.pass(b.s.brokers[0].rests-b.s.now+time.Millisecond)), "dial")
+			}
+			serveFor(8 * time.Second) // more than three intervals
+			waits(0)
+		})
+	}
+}
+
+// TestClientTwinsThatDontLast has two endpoints lead to a broker that answers and is
+// gone: each time, the other endpoint is asked at once, and that must not go round.
+func TestClientTwinsThatDontLast(t *testing.T) {
+	t.Parallel()
+	b := newClientBed(t, ClientConfig{Brokers: 2})
+	b.wake()
+	for range 20 {
+		for _, l := range slices.Clone(b.s.links) {
+			if l.state != linkDialing {
+				continue
+			}
+			b.dialed(l.conn)
+			b.pongOf(l.conn, "b", "1", false)
+		}
+		for len(b.s.serving) > 0 {
+			b.cut(b.s.serving[0].conn)
+		}
+		b.pass(time.Second)
+	}
+	for _, broker := range b.s.brokers {
+		require.Greater(t, broker.redial.failures, 5)
+	}
 }
 
 func TestClientPongThatIsNone(t *testing.T) {
@@ -314,7 +385,7 @@ func TestClientDrainingPong(t *testing.T) {
 		require.Equal(t, []string{"hangup"}, clientKinds(b.pong(b.last, "1", true)))
 		b.pass(51 * time.Millisecond)
 	}
-	require.Equal(t, 5, b.s.brokers[0].failures)
+	require.Equal(t, 5, b.s.brokers[0].redial.failures)
 	require.ErrorIs(t, b.s.brokers[0].trouble, ErrBrokerDraining)
 	b.serve("2")
 	b.result(c, "1")

@@ -15,8 +15,8 @@ func (s *ClientSession) message(l *clientLink, ev *ClientEvent) {
 		return
 	}
 	l.heard, l.spoke = s.now, true
-	if l.plain {
-		l.broker.failures = 0
+	if l.state == linkServing {
+		l.broker.redial.lived(s.now-l.since, l.patience())
 	}
 	if string(ev.Command.Service) == mdp.MMIPing && s.own(l, ev) {
 		s.ponged(l, ev)
