@@ -145,6 +145,25 @@ func TestClientFindsBrokers(t *testing.T) {
 	})
 }
 
+// What serves on after discovery has forgotten it keeps its name, whatever comes and
+// goes meanwhile.
+func TestClientKeepsWhoItIsConnectedTo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newManyBrokers(t, "a")
+		find := newSeeker(manyEndpoints("a")...)
+		c := callDial(t, mesh.ClientConfig{Transport: m.network, Discovery: find})
+		m.ask(c, 1)
+		for i := range 20 {
+			name := fmt.Sprintf("nobody%d", i)
+			find.found <- manyEndpoints(name)
+			<-time.After(time.Second)
+			require.Equal(t, map[string]mesh.BrokerState{"a": "serving", name: "resting"}, manyStates(c))
+		}
+		m.ask(c, 1)
+	})
+}
+
 func TestClientKnowsBrokersAndFindsMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

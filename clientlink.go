@@ -135,6 +135,7 @@ func newClientLink(cfg *ClientConfig, session *majordomo.ClientConfig, finder *c
 		return nil, fmt.Errorf("mesh: %w", err)
 	}
 	l.link = newLink(cfg.Transport, cfg.Brokers, cfg.DialTimeout, func() { l.submit(clientWork{kind: majordomo.ClientWake}) })
+	l.link.uses = l.session.Uses
 	l.scratch.New = func() any { return new(clientTurn) }
 	l.link.on = dialEvents{
 		dialed: func(id uint64, conn transport.Conn) {

@@ -75,6 +75,7 @@ func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 func newWorkerLink(w *Worker, session *majordomo.WorkerSession) *workerLink {
 	l := &workerLink{worker: w, session: session, clock: newClock(), finished: make(chan struct{})}
 	l.link = newLink(w.cfg.Transport, w.cfg.Brokers, w.cfg.DialTimeout, func() { l.submit(workerWork{kind: majordomo.WorkerWake}) })
+	l.link.uses = session.Uses
 	l.scratch.New = func() any { return new(workerTurn) }
 	l.link.on = dialEvents{
 		dialed: func(id uint64, conn transport.Conn) {

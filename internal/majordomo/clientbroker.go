@@ -26,12 +26,12 @@ type clientBroker struct {
 	known  bool // discovery says that it is there
 	placed bool // it has one of the places: it is to be connected
 
-	link     *clientLink // dialling, probing or serving
-	timer    timer       // to dial
-	redial   redial
-	rests    time.Duration
-	trouble  error          // why it doesn't serve
-	twin     brokerIdentity // who answered here, and serves by another endpoint
+	link    *clientLink // dialling, probing or serving
+	timer   timer       // to dial
+	redial  redial
+	rests   time.Duration
+	trouble error          // why it doesn't serve
+	twin    brokerIdentity // who answered here, and serves by another endpoint
 
 	pinned   list[Call]    // for a connection to the run of this broker that knows their key
 	patience time.Duration // how long they wait for it

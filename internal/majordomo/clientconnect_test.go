@@ -375,6 +375,31 @@ func TestClientLeavesDrainingBroker(t *testing.T) {
 	require.Empty(t, b.step(&ClientEvent{Kind: ClientLost, Conn: 1}), "hung up before")
 }
 
+// TestClientUses says which numbers of brokers may be given to others.
+func TestClientUses(t *testing.T) {
+	t.Parallel()
+	b := newFullClient(t, ClientConfig{Brokers: 2})
+	uses := func(first, second bool) {
+		t.Helper()
+		require.Equal(t, []bool{first, second, false}, []bool{b.s.Uses(0), b.s.Uses(1), b.s.Uses(2)})
+	}
+	uses(true, true)
+	b.cut(2)
+	uses(true, true)
+	b.brokersAre(0)
+	uses(true, false)
+	c := &Call{}
+	b.call(c)
+	b.brokersAre()
+	uses(true, false)
+	b.pass(3 * time.Second)
+	b.pong(1, "1", true) // it drains, and is known no more
+	require.Empty(t, b.s.brokers)
+	uses(true, false)
+	b.result(c, "1")
+	uses(false, false)
+}
+
 func TestClientDrainingPong(t *testing.T) {
 	t.Parallel()
 	b := newClientBed(t, ClientConfig{Random: func() uint64 { return 50_000_000 }})

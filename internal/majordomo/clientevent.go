@@ -91,7 +91,7 @@ type ClientEvent struct {
 	Call     *Call
 	N        int
 	Bytes    int
-	Brokers  []int // ClientBrokers: their numbers; the session keeps nothing of it
+	Brokers  []int // ClientBrokers: their numbers, old ones or such as it doesn't use (Uses); the session keeps nothing of it
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope
 	Failure  Failure // ClientMessage: what the Envelope says, where it is a failure; ClientUnsent: why

@@ -1,5 +1,7 @@
 package majordomo
 
+import "slices"
+
 // WorkerPhase says how far a worker's session is with a broker.
 type WorkerPhase uint8
 
@@ -44,4 +46,10 @@ func (s *WorkerSession) View() []WorkerView {
 		views = append(views, v)
 	}
 	return views
+}
+
+// Uses says whether the session knows a broker of that number, or still has something
+// to do with one. Otherwise the number may be given to another broker.
+func (s *WorkerSession) Uses(broker int) bool {
+	return slices.ContainsFunc(s.links, func(l *workerLink) bool { return l.broker == broker })
 }
