@@ -209,6 +209,84 @@ func TestClientWithoutDiscovery(t *testing.T) {
 	require.ErrorContains(t, err, "ClientConfig.Brokers or ClientConfig.Discovery")
 }
 
+// One of several discoveries ends: whoever waits for a broker is told, and what it had
+// found is still known.
+func TestClientWithoutADiscoveryOfSeveral(t *testing.T) {
+	t.Parallel()
+	const members = 3
+	end := errors.New("no multicast")
+	setup := func(t *testing.T, opaque bool) (*mesh.Client, *hubLog, [members]*seeker, func() error) {
+		t.Helper()
+		log := new(hubLog)
+		finds := [members]*seeker{newSeeker(), newSeeker(manyEndpoints("nobody")...), newSeeker()}
+		c := callDial(t, mesh.ClientConfig{
+			Transport: inproc.New(inproc.Config{}), Logger: log.logger(), Timeout: time.Second, Brokers: manyEndpoints("fixed"),
+			Discovery: mesh.Combine(finds[0], mesh.Combine(finds[1], finds[2])),
+		})
+		return c, log, finds, func() error {
+			if opaque {
+				return callLast(c.Request(t.Context(), "who", [][]byte{{}}))
+			}
+			return c.Call(t.Context(), "who.am", nil, nil)
+		}
+	}
+	for name, opaque := range map[string]bool{"calls": false, "opaque": true} {
+		hubRun(t, name, func(t *testing.T) {
+			c, log, finds, ask := setup(t, opaque)
+			require.NotContains(t, ask().Error(), "brokers can't be found")
+			finds[1].fail <- end
+			synctest.Wait()
+			require.Equal(t, 1, strings.Count(log.String(), "a discovery has ended, the others go on"))
+			require.Contains(t, log.String(), "discovery 1 of 2 ended: no multicast")
+			require.ErrorIs(t, c.Snapshot().Discovery, end)
+			for range 2 {
+				err := ask()
+				require.ErrorIs(t, err, mesh.ErrTimeout)
+				require.ErrorContains(t, err, "brokers can't be found: mesh: discovery 1 of 2 ended: no multicast")
+				require.ErrorContains(t, err, "inproc://fixed")
+				require.ErrorContains(t, err, "inproc://nobody")
+				require.ErrorIs(t, err, end)
+				finds[0].found <- manyEndpoints("another") // which is no reason to forget it
+				synctest.Wait()
+			}
+			require.ErrorContains(t, ask(), "inproc://another")
+
+			finds[0].fail <- nil
+			synctest.Wait()
+			require.Equal(t, 2, strings.Count(log.String(), "a discovery has ended, the others go on"))
+			require.NotContains(t, log.String(), "brokers can't be found any more")
+			finds[2].fail <- errors.New("and the last")
+			synctest.Wait()
+			require.Equal(t, 2, strings.Count(log.String(), "a discovery has ended, the others go on"))
+			require.Equal(t, 1, strings.Count(log.String(), "brokers can't be found any more"))
+			require.ErrorContains(t, c.Snapshot().Discovery, "and the last")
+			require.ErrorContains(t, ask(), "inproc://another")
+		})
+	}
+	hubRun(t, "closed", func(t *testing.T) {
+		c, log, _, ask := setup(t, false)
+		require.Error(t, ask())
+		require.NoError(t, c.Close())
+		require.NotContains(t, log.String(), "discovery")
+	})
+}
+
+// A request that is the first of its kind finds the brokers of a discovery that has
+// ended meanwhile.
+func TestClientRequestAfterDiscovery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := inproc.New(inproc.Config{})
+		callPlayAt(t, network, "inproc://a", func(r *callRequest) { r.send(mdp.ClientFinal, []byte("yes")) })
+		find := newSeeker(manyEndpoints("a")...)
+		c := callDial(t, mesh.ClientConfig{Transport: network, Speak: mesh.SpeakMDP02, Discovery: find})
+		_ = c.Call(t.Context(), "tea.brew", nil, nil) // what was said is no JSON-RPC
+		find.fail <- nil
+		synctest.Wait()
+		require.NoError(t, callLast(c.Request(t.Context(), "tea", [][]byte{{}})))
+	})
+}
+
 func TestClientStopsDiscovery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -290,7 +290,9 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 			return // something newer overtook it
 		}
 		l.heard = w.found.serial
-		ev.Brokers = l.link.numbers(w.found.brokers)
+		if w.found.brokers != nil {
+			ev.Brokers = l.link.numbers(w.found.brokers)
+		}
 	}
 	l.step(now, ev, t)
 	switch w.kind {

@@ -13,7 +13,8 @@ type ClientSnapshot struct {
 	// Brokers lists the brokers that are known, in the order in which they became so,
 	// and after them those connections on which only replies are due.
 	Brokers []BrokerLink
-	// Discovery is why brokers can't be found any more; nil where nothing is wrong.
+	// Discovery is why brokers can't be found any more, or why one of several
+	// discoveries ([Combine]) has ended; nil where nothing is wrong.
 	Discovery error
 	// Pending counts the calls without an outcome.
 	Pending int

@@ -257,8 +257,11 @@ func (w *Worker) discover(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		err := w.cfg.Discovery.Watch(ctx, func(found []transport.Endpoint) {
+		err := watchDiscovery(ctx, w.cfg.Discovery, func(found []transport.Endpoint) {
 			w.link.submit(workerWork{kind: majordomo.WorkerBrokers, found: slices.Clone(found)})
+		}, func(why error) {
+			w.troubled(why)
+			w.logger.Error(textMemberEnded, "error", why)
 		})
 		if ctx.Err() == nil {
 			w.troubled(fmt.Errorf("discovery ended: %w", cmp.Or(err, errNoReason)))

@@ -545,6 +545,14 @@ func TestWorkerDiscoveryEnds(t *testing.T) {
 		require.Contains(t, h.log.String(), "no network")
 		require.NoError(t, w.Shutdown(t.Context()))
 
+		before := len(h.log.String())
+		w = h.worker(mesh.WorkerConfig{Discovery: mesh.Combine(workBlind{}, mesh.Static(hubEndpoint()))}, hubEcho())
+		synctest.Wait()
+		require.Contains(t, h.log.String()[before:], `msg="a discovery has ended, the others go on" worker=`)
+		require.Contains(t, h.log.String()[before:], "discovery 1 of 2 ended: no network")
+		require.NotContains(t, h.log.String()[before:], `msg="discovery ended"`)
+		require.NoError(t, w.Shutdown(t.Context()))
+
 		m, err := mesh.Start(t.Context(), mesh.Config{Worker: mesh.WorkerConfig{Discovery: workBlind{}}})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, m.Stop(t.Context())) }()

@@ -49,14 +49,14 @@ func (s *ClientSession) learn(number int) {
 	b.known = true
 }
 
-// found takes the brokers that there are from now on, or what keeps them from being
+// found takes the brokers that there are from now on, and what keeps others from being
 // found.
 func (s *ClientSession) found(ev *ClientEvent) {
 	if s.closed {
 		return
 	}
 	s.finding = ev.Err
-	if ev.Err != nil {
+	if ev.Err != nil && ev.Brokers == nil {
 		return
 	}
 	for _, b := range s.brokers {

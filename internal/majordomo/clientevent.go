@@ -78,7 +78,7 @@ const (
 	ClientDialFailed                            // Conn couldn't be connected, for Err
 	ClientLost                                  // Conn ended, for Err
 	ClientMessage                               // Conn brought Command, or something that gave Err
-	ClientBrokers                               // the brokers are those of Brokers, and no others; or with Err: none can be found any more
+	ClientBrokers                               // the brokers are those of Brokers, and no others; with Err no more, or not all, can be found, and nil stands for those that are known
 	ClientWake                                  // the time of NextWake has come
 	ClientClose                                 // stop at once: what isn't done fails with ErrClientClosed
 )

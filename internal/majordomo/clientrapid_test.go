@@ -202,6 +202,7 @@ func (w *clientWorld) drain(t *rapid.T) {
 func (w *clientWorld) change(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "trouble") == 0 {
 		w.step(&ClientEvent{Kind: ClientBrokers, Err: errClientCut})
+		require.ErrorIs(t, w.s.finding, errClientCut)
 		return
 	}
 	w.brokersAre(rapid.SliceOfN(rapid.IntRange(0, clientEndpoints-1), 0, clientEndpoints).Draw(t, "numbers")...)

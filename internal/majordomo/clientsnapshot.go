@@ -35,7 +35,7 @@ type ClientBrokerStatus struct {
 type ClientSnapshot struct {
 	Brokers []ClientBrokerStatus // and after those what retires
 	Pending int                  // calls that aren't done
-	Finding error                // what keeps brokers from being found
+	Finding error                // what keeps brokers, or some of them, from being found
 	Counts  ClientCounts
 }
 
