@@ -504,6 +504,51 @@ func TestClientHedges(t *testing.T) {
 	})
 }
 
+func TestClientSnapshotOfRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := inproc.New(inproc.Config{})
+		answer := make(chan struct{})
+		callPlayAt(t, network, "inproc://a", func(r *callRequest) {
+			go func() {
+				<-answer
+				r.send(mdp.ClientFinal, []byte("yes"))
+			}()
+		})
+		c := callDial(t, mesh.ClientConfig{Transport: network, Speak: mesh.SpeakMDP02, Brokers: manyEndpoints("a", "nobody")})
+		require.Empty(t, c.Snapshot().Opaque)
+		ask := func() <-chan error {
+			outcome := make(chan error, 1)
+			go func() { outcome <- callLast(c.Request(t.Context(), "tea", [][]byte{{}})) }()
+			synctest.Wait()
+			return outcome
+		}
+		first, second := ask(), ask()
+		s := c.Snapshot()
+		require.Zero(t, s.Pending)
+		require.Len(t, s.Opaque, 2)
+		for _, o := range s.Opaque {
+			require.True(t, o.Busy)
+			require.EqualValues(t, 1, o.Counts.Sent)
+			require.Len(t, o.Brokers, 2)
+			require.Equal(t, "inproc://a", o.Brokers[0].Addr)
+			require.Equal(t, mesh.BrokerServing, o.Brokers[0].State)
+			require.Equal(t, 1, o.Brokers[0].Outstanding)
+			require.Equal(t, "inproc://nobody", o.Brokers[1].Addr)
+			require.ErrorIs(t, o.Brokers[1].Trouble, transport.ErrRefused)
+		}
+		close(answer)
+		require.NoError(t, errors.Join(<-first, <-second))
+		require.NoError(t, <-ask())
+		s = c.Snapshot()
+		require.Len(t, s.Opaque, 2, "one of them was used again")
+		require.False(t, s.Opaque[0].Busy || s.Opaque[1].Busy)
+		require.EqualValues(t, 3, s.Opaque[0].Counts.Sent+s.Opaque[1].Counts.Sent)
+		require.NoError(t, c.Close())
+		require.Empty(t, c.Snapshot().Opaque)
+	})
+}
+
 func TestClientSnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -212,17 +212,18 @@ func (l *clientLink) found(news foundBrokers) {
 }
 
 // snapshot returns the state of the session, which it doesn't have begin.
-func (l *clientLink) snapshot() (core majordomo.ClientSnapshot, addresses []string) {
+func (l *clientLink) snapshot() (core majordomo.ClientSnapshot, brokers []BrokerLink) {
 	done := make(chan struct{})
 	l.submit(clientWork{look: func() {
 		core = l.session.Snapshot(l.clock.now())
 		for i := range core.Brokers {
-			addresses = append(addresses, l.link.brokers[core.Brokers[i].Broker].Addr)
+			b := &core.Brokers[i]
+			brokers = append(brokers, newBrokerLink(b, l.link.brokers[b.Broker].Addr))
 		}
 		close(done)
 	}})
 	<-done
-	return core, addresses
+	return core, brokers
 }
 
 func (l *clientLink) submit(w clientWork) { l.submitAt(l.clock.now(), w) }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +101,13 @@ func (o *opaqueLinks) put(l *clientLink) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.idle = append(o.idle, l)
+}
+
+// links returns all that were made.
+func (o *opaqueLinks) links() []*clientLink {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.all)
 }
 
 func (o *opaqueLinks) close() {
