@@ -320,6 +320,8 @@ const (
 	// WorkerLeaving: it finishes what the broker has handed over, and gets nothing new.
 	WorkerLeaving WorkerBrokerState = "leaving"
 	// WorkerStandby: another address leads to the same broker, which is served there.
+	// This one is connected at once when that connection is lost, and asked at times
+	// whether it still leads there.
 	WorkerStandby WorkerBrokerState = "standby"
 )
 

@@ -580,6 +580,56 @@ func TestWorkerServesABrokerOnce(t *testing.T) {
 	})
 }
 
+// signpost is a transport whose addresses lead to others, as names do.
+type signpost struct {
+	transport.Transport
+	mu sync.Mutex // guards to
+	to map[string]string
+}
+
+func (s *signpost) Dial(ctx context.Context, e transport.Endpoint) (transport.Conn, error) {
+	s.mu.Lock()
+	e.Addr = s.to[e.Addr]
+	s.mu.Unlock()
+	return s.Transport.Dial(ctx, e)
+}
+
+func (s *signpost) lead(addr, to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.to[addr] = to
+}
+
+// Of two addresses of one broker the second comes to be another broker's.
+func TestWorkerNoticesThatAnAddressMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := hubStart(t, mesh.BrokerConfig{})
+		other, err := mesh.NewBroker(mesh.BrokerConfig{})
+		require.NoError(t, err)
+		served := make(chan error, 1)
+		elsewhere := h.listen("inproc://elsewhere")
+		go func() { served <- other.Serve(context.Background(), elsewhere) }()
+		names := &signpost{Transport: h.net, to: map[string]string{"a": hubAddr, "b": hubAddr}}
+		w := h.worker(mesh.WorkerConfig{Transport: names, Brokers: []transport.Endpoint{{Addr: "a"}, {Addr: "b"}}}, hubEcho())
+		<-time.After(time.Minute)
+		states := make(map[mesh.WorkerBrokerState]string)
+		for addr, b := range workerBrokers(w.Worker) {
+			states[b.State] = addr
+		}
+		require.Contains(t, states, mesh.WorkerServing)
+		require.Contains(t, states, mesh.WorkerStandby)
+		names.lead(states[mesh.WorkerStandby], "inproc://elsewhere")
+		<-time.After(31 * time.Second)
+		for _, b := range workerBrokers(w.Worker) {
+			require.Equal(t, mesh.WorkerServing, b.State)
+		}
+		require.NoError(t, w.Shutdown(t.Context()))
+		require.NoError(t, other.Shutdown(t.Context()))
+		require.NoError(t, <-served)
+	})
+}
+
 // A worker that hears three heartbeats fewer than it should takes its broker for gone,
 // works for the others, and comes back when it hears of it again.
 func TestWorkerLosesHeartbeats(t *testing.T) {

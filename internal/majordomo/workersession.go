@@ -247,32 +247,5 @@ func cutOffer(params []byte) registerParams {
 	return registerParams{head: params[:at], tail: params[at+1:]}
 }
 
-// twinOf returns the link over which the session talks to the same run of the same
-// broker as over l already, or nil.
-func (s *WorkerSession) twinOf(l *workerLink, answer *Registered) *workerLink {
-	if answer.Incarnation == "" {
-		return nil // it doesn't say which run it is
-	}
-	for _, other := range s.links {
-		if other != l && other.talks() && other.twin == nil && other.identity.Incarnation == answer.Incarnation && other.identity.Broker == answer.Broker {
-			return other
-		}
-	}
-	return nil
-}
-
-// untwin has the links that stand back for l, which is gone, try for themselves.
-func (s *WorkerSession) untwin(l *workerLink) {
-	for _, other := range s.links {
-		if other.twin != l {
-			continue
-		}
-		other.twin = nil
-		if other.state == workerParked && !s.draining {
-			other.dial()
-		}
-	}
-}
-
 // version is the version of the frames.
 func (s *WorkerSession) version() mdp.Version { return s.cfg.Speak.version() }

@@ -11,17 +11,27 @@ import (
 )
 
 // dialed takes a new connection. What is said on it has to wait for a share of the
-// worker's capacity, if nothing is free.
+// worker's capacity, if nothing is free; but not the question who answers.
 func (l *workerLink) dialed() {
 	if l.state != workerDialing {
 		return
 	}
 	s := l.session
-	l.state, l.armed = workerConnected, false
 	l.heard = s.now
 	l.plain = s.cfg.Speak != SpeakMesh
 	l.identity = Registered{}
 	l.interval, l.liveness = s.cfg.HeartbeatInterval, s.cfg.Liveness
+	if l.twin != nil {
+		l.probe()
+		return
+	}
+	l.connected()
+}
+
+// connected has a connection wait for a share.
+func (l *workerLink) connected() {
+	s := l.session
+	l.state, l.armed = workerConnected, false
 	s.stale, s.shares.unsettled = true, true
 }
 
@@ -163,7 +173,7 @@ func (l *workerLink) accepted(answer *Registered) {
 		// that the broker takes.
 		l.readyRefused()
 	default:
-		l.twin = l.session.twinOf(l, answer)
+		l.twin = l.session.twinOf(l, answer.Broker, answer.Incarnation)
 		l.adopt(answer)
 		l.joined(answer)
 	}

@@ -14,6 +14,7 @@ const (
 	workerIdle      workerState = iota // not started, or waiting to dial again
 	workerParked                       // another link leads to the same broker
 	workerDialing                      // WorkerDial was asked for
+	workerProbing                      // connected, and asked who it is: it was its twin's broker before
 	workerConnected                    // connected, and waits for a share of the capacity
 	workerJoining                      // registered and READY, not answered yet
 	workerServing                      // answered, or the broker is plain
@@ -29,6 +30,12 @@ const (
 //	  ▲        │           │           │          │          │           │
 //	  └────────┴───────────┴───────────┴──────────┘          └───────────┴──────► parked
 //	      failed, lost, silent, DISCONNECT                  the same broker as another's
+//
+// A parked link is dialled at once when its twin is gone. Until then it only asks at
+// times who answers at its address (probe), which may be another broker by now:
+//
+//	parked ─► dialing ─► probing ─► parked: the same, or no answer
+//	                        └─────► connected: another one, or the twin is gone
 //
 // A link that drains, or whose broker isn't known any more, doesn't go back to idle:
 // it is gone when its connection is.
@@ -81,7 +88,7 @@ func (l *workerLink) take(ev *WorkerEvent) {
 		if l.state == workerDialing {
 			l.lost(ev.Err, false)
 		}
-	case !l.talks():
+	case !l.talks() && l.state != workerProbing:
 	case ev.Kind == WorkerLost:
 		l.lost(ev.Err, true) // it may have to be given up on this side, too
 	case ev.Kind == WorkerMessage:
@@ -91,7 +98,7 @@ func (l *workerLink) take(ev *WorkerEvent) {
 	}
 }
 
-// talks says whether the link is connected to its broker.
+// talks says whether the link is connected to a broker of its own.
 func (l *workerLink) talks() bool { return l.state >= workerConnected && l.state < workerGone }
 
 func (l *workerLink) version() mdp.Version { return l.session.version() }
@@ -158,7 +165,8 @@ func (l *workerLink) lost(why error, hangup bool) {
 		l.note("no connection; nothing is left to be done", why)
 		l.end()
 	case l.twin != nil:
-		l.state = workerParked
+		l.note("no connection; the broker is served over another address", why)
+		l.park()
 	default:
 		l.failures++
 		cfg := &l.session.cfg
@@ -170,7 +178,7 @@ func (l *workerLink) lost(why error, hangup bool) {
 
 // leaveOff ends a link that has nothing to say to a broker.
 func (l *workerLink) leaveOff() {
-	if l.state == workerDialing || l.state == workerConnected {
+	if l.state == workerDialing || l.state == workerProbing || l.state == workerConnected {
 		l.hangup()
 	}
 	l.disconnected()
@@ -193,7 +201,7 @@ func (l *workerLink) goodbye() {
 	case l.session.draining || !l.known:
 		l.end()
 	case l.twin != nil:
-		l.state = workerParked
+		l.park()
 	default: // the link that it stood back for is gone
 		l.dial()
 	}
@@ -203,10 +211,12 @@ func (l *workerLink) goodbye() {
 func (l *workerLink) fired() {
 	s := l.session
 	switch l.state {
-	case workerIdle:
+	case workerIdle, workerParked:
 		l.dial()
 	case workerDialing:
 		l.lost(fmt.Errorf("majordomo: no connection within %v", s.cfg.DialTimeout), true)
+	case workerProbing:
+		l.lost(errNoPong, true)
 	default:
 		if s.now-l.alarm >= l.interval {
 			l.respite()
@@ -277,10 +287,13 @@ func (l *workerLink) beat() {
 func (l *workerLink) message(ev *WorkerEvent) {
 	c := &ev.Command
 	switch {
+	case l.state == workerProbing:
+		l.probed(ev)
+		return
 	case ev.Err != nil || c.Version != l.version():
 		l.invalid(cmp.Or(ev.Err, errOtherVersion))
 		return
-	case l.state == workerConnected && c.Kind != mdp.Disconnect:
+	case l.state == workerConnected && c.Kind != mdp.Disconnect && c.Kind != mdp.ClientFinal: // of a probe
 		l.invalid(errTooEarly)
 		return
 	}

@@ -131,6 +131,10 @@ func (l *workerLife) register(t *rapid.T) {
 	if !l.open() || l.cfg.Speak != SpeakMesh {
 		t.Skip("nobody to answer")
 	}
+	if l.s.find(l.last).state == workerProbing {
+		l.answerProbe(t)
+		return
+	}
 	switch rapid.IntRange(0, 9).Draw(t, "answer") {
 	case 0:
 		l.mmi("501")
@@ -143,6 +147,15 @@ func (l *workerLife) register(t *rapid.T) {
 			Broker: rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "id"), Incarnation: "1", HeartbeatMS: rapid.SampledFrom([]int64{0, 500, 3000}).Draw(t, "heartbeat"), Liveness: 3,
 		})
 	}
+}
+
+// answerProbe has the broker say who it is.
+func (l *workerLife) answerProbe(t *rapid.T) {
+	if rapid.IntRange(0, 4).Draw(t, "pong") == 0 {
+		l.ponged(rapid.SampledFrom([]string{"501", "200", `{"jsonrpc":"2.0","id":0,"result":{}}`}).Draw(t, "odd"))
+		return
+	}
+	l.pong(l.last, &Pong{Broker: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "id"), Incarnation: "1"})
 }
 
 func (l *workerLife) request(t *rapid.T) {
@@ -315,7 +328,7 @@ func (l *workerLife) invariants(t *rapid.T) {
 				*count.n++
 			}
 		}
-		if w.state == workerDialing || w.talks() {
+		if w.state == workerDialing || w.state == workerProbing || w.talks() {
 			connected++
 		}
 	}
@@ -337,7 +350,8 @@ func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
 		require.True(t, w.known && !s.draining)
 	case workerParked:
 		require.True(t, slices.Contains(s.links, w.twin), "it stands back for nobody")
-		require.True(t, w.twin.talks() && w.twin.twin == nil)
+		require.True(t, w.twin.state == workerServing && w.twin.twin == nil)
+		require.True(t, w.armed, "it never asks who answers")
 	case workerConnected:
 		require.False(t, s.draining)
 		require.Zero(t, w.share.allowed())
@@ -346,7 +360,7 @@ func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
 	default:
 		require.True(t, w.armed)
 	}
-	require.Equal(t, w.talks() || w.state == workerDialing, s.conns[w.conn] == w)
+	require.Equal(t, w.talks() || w.state == workerDialing || w.state == workerProbing, s.conns[w.conn] == w)
 	if w.share.held && w.state == workerServing && !w.asking {
 		require.True(t, s.running+s.shares.kept >= s.cfg.Registration.Capacity || s.shares.deferred, "the broker holds back for nothing")
 	}

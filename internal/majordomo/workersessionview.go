@@ -10,7 +10,7 @@ const (
 	WorkerRegisters                    // the answer to its registration is due
 	WorkerServes
 	WorkerLeaves // gets nothing new, and finishes what runs
-	WorkerStands // not connected, as the broker is served over another address
+	WorkerStands // not connected but to ask who answers, as the broker is served over another address
 )
 
 // WorkerView is how a session stands with one broker.
@@ -26,7 +26,7 @@ type WorkerView struct {
 }
 
 var workerPhases = [...]WorkerPhase{
-	workerIdle: WorkerWaits, workerParked: WorkerStands, workerDialing: WorkerConnects, workerConnected: WorkerConnects,
+	workerIdle: WorkerWaits, workerParked: WorkerStands, workerDialing: WorkerConnects, workerProbing: WorkerStands, workerConnected: WorkerConnects,
 	workerJoining: WorkerRegisters, workerServing: WorkerServes, workerLeaving: WorkerLeaves, workerLastJobs: WorkerLeaves,
 }
 
@@ -37,6 +37,9 @@ func (s *WorkerSession) View() []WorkerView {
 	for _, l := range s.links {
 		v := WorkerView{
 			Broker: l.broker, Phase: workerPhases[l.state], Share: l.share.size, Running: l.jobs.n, Trouble: l.trouble,
+		}
+		if l.state == workerDialing && l.twin != nil {
+			v.Phase = WorkerStands
 		}
 		if l.talks() {
 			v.Plain, v.ID, v.Incarnation = l.plain, l.identity.Broker, l.identity.Incarnation
