@@ -317,7 +317,8 @@ const (
 	WorkerRegistering WorkerBrokerState = "registering"
 	// WorkerServing: it serves what the broker hands over.
 	WorkerServing WorkerBrokerState = "serving"
-	// WorkerLeaving: it finishes what the broker has handed over, and gets nothing new.
+	// WorkerLeaving: it finishes what the broker has handed over, and gets nothing new,
+	// as it is being shut down, or an operator drained it at that broker.
 	WorkerLeaving WorkerBrokerState = "leaving"
 	// WorkerStandby: another address leads to the same broker, which is served there.
 	// This one is connected at once when that connection is lost, and asked at times

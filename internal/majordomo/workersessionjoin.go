@@ -192,10 +192,12 @@ func (l *workerLink) readyRefused() {
 	l.dial()
 }
 
-// adopt takes over what the broker says of itself, and what it wants of heartbeats.
+// adopt takes over what the broker says of itself and of this worker, and what it wants
+// of heartbeats.
 func (l *workerLink) adopt(answer *Registered) {
 	l.identity = *answer
 	l.identity.Refused = nil
+	l.noteDrain(answer.Draining)
 	ms, n := answer.HeartbeatMS, answer.Liveness
 	if ms > 0 && ms <= maxHeartbeat.Milliseconds() && n > 0 && n <= maxLiveness {
 		l.interval, l.liveness = time.Duration(ms)*time.Millisecond, n

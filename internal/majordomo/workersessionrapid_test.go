@@ -145,6 +145,7 @@ func (l *workerLife) register(t *rapid.T) {
 	default:
 		l.answer(l.last, &Registered{
 			Broker: rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "id"), Incarnation: "1", HeartbeatMS: rapid.SampledFrom([]int64{0, 500, 3000}).Draw(t, "heartbeat"), Liveness: 3,
+			Draining: rapid.IntRange(0, 9).Draw(t, "drained") == 0,
 		})
 	}
 }
@@ -366,7 +367,7 @@ func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
 	}
 	require.False(t, w.share.full && (w.state != workerServing || w.plain))
 	if w.state == workerServing && !w.plain {
-		require.Equal(t, w.jobs.n >= w.share.size, w.share.full)
+		require.Equal(t, w.divides() && w.jobs.n >= w.share.size, w.share.full)
 		require.True(t, w.share.want == w.share.size || w.asking || s.draining || s.shares.deferred || w.share.ebbs ||
 			w.share.want > w.share.size && s.spare() <= 0, "a share that stays what it is not to be")
 	}

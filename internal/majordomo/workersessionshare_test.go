@@ -547,3 +547,62 @@ func TestWorkerSessionNamesItsBroker(t *testing.T) {
 	b.serve()
 	require.NoError(t, b.s.View()[1].Trouble, "it is over")
 }
+
+// TestWorkerSessionDrainedByOperator has an operator drain the worker at one of its
+// brokers: as soon as it hears of that the others get all of its capacity.
+func TestWorkerSessionDrainedByOperator(t *testing.T) {
+	t.Parallel()
+	w := newWorkerWorld(t, Config{}, Config{}, Config{})
+	n := w.add(WorkerConfig{Registration: Registration{Capacity: 18}})
+	w.pass(workerTick)
+	id := w.ask(0, "tea.pour", "")
+	w.pass(workerTick)
+	w.stepBroker(w.brokers[0], &Event{Kind: Operate, Operation: &Operation{Name: mdp.MMIDrain, Worker: "w0"}})
+	w.fill(1, 100)
+	w.fill(2, 100)
+	w.pass(time.Second)
+	require.Zero(t, n.sizes()[0])
+	require.Len(t, n.running, 18, "what runs there takes its slot")
+	require.Equal(t, []WorkerPhase{WorkerLeaves, WorkerServes, WorkerServes}, workerViews(n.s))
+	n.reply(n.running[0])
+	w.pass(time.Second)
+	require.Equal(t, []string{"result"}, w.brokers[0].outcomes[id])
+	require.Equal(t, []int{0, 9, 9}, n.sizes())
+	require.Len(t, n.running, 18)
+
+	told := n.told()
+	w.crash(2)
+	for len(n.running) > 0 {
+		n.replyAll()
+		w.pass(workerTick)
+	}
+	w.pass(time.Second)
+	require.Zero(t, n.sizes()[0], "nothing moves there")
+	w.fill(1, 30)
+	w.pass(time.Second)
+	require.Less(t, n.told(), told+10)
+	n.replyAll()
+	w.pass(time.Second)
+
+	// The drain is the connection's.
+	w.crash(0)
+	w.boot(0)
+	w.pass(time.Minute)
+	require.Equal(t, WorkerServes, workerViews(n.s)[0])
+	require.Positive(t, n.sizes()[0])
+}
+
+// TestWorkerSessionJoinsDrained has a broker say so with its first answer.
+func TestWorkerSessionJoinsDrained(t *testing.T) {
+	t.Parallel()
+	b := newWorkerBed(t, WorkerConfig{Registration: Registration{Capacity: 4}})
+	b.dialed(1)
+	a := b.answer(1, &Registered{Broker: "b", Incarnation: "1", Draining: true})
+	require.Equal(t, []string{"accepted", "mmi.register"}, workerKinds(a))
+	require.Zero(t, b.conns[1].offers[1].Capacity)
+	require.Equal(t, 1, b.notesWith("an operator drained"))
+	require.Equal(t, []WorkerPhase{WorkerLeaves}, workerViews(b.s))
+	b.answer(1, &Registered{Broker: "b", Incarnation: "1", Draining: true})
+	require.Equal(t, 1, b.notesWith("an operator drained"))
+	require.Empty(t, b.pass(2*time.Second))
+}

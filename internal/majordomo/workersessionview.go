@@ -9,7 +9,7 @@ const (
 	WorkerConnects                     // dialled, or connected and not registered yet
 	WorkerRegisters                    // the answer to its registration is due
 	WorkerServes
-	WorkerLeaves // gets nothing new, and finishes what runs
+	WorkerLeaves // gets nothing new, as it is to end or an operator drained it there, and finishes what runs
 	WorkerStands // not connected but to ask who answers, as the broker is served over another address
 )
 
@@ -38,8 +38,11 @@ func (s *WorkerSession) View() []WorkerView {
 		v := WorkerView{
 			Broker: l.broker, Phase: workerPhases[l.state], Share: l.share.size, Running: l.jobs.n, Trouble: l.trouble,
 		}
-		if l.state == workerDialing && l.twin != nil {
+		switch {
+		case l.state == workerDialing && l.twin != nil:
 			v.Phase = WorkerStands
+		case l.state == workerServing && l.share.drained:
+			v.Phase = WorkerLeaves
 		}
 		if l.talks() {
 			v.Plain, v.ID, v.Incarnation = l.plain, l.identity.Broker, l.identity.Incarnation
