@@ -49,8 +49,8 @@ type WorkerConfig struct {
 	Discovery Discovery
 	// Speak says what the brokers speak. If zero, SpeakMesh.
 	Speak Speak
-	// Instance names this worker to brokers and in listings. If empty, a random
-	// name.
+	// Instance names this worker to brokers and in listings: 255 bytes at most, of
+	// printable text. If empty, a random name.
 	Instance string
 	// Capacity is how many requests the worker runs at once, of all its services and
 	// all brokers together. If zero, 16 for each processor that Go uses (GOMAXPROCS).
@@ -152,12 +152,15 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	if cfg.Context == nil {
 		cfg.Context = context.Background()
 	}
+	if err := checkInstance("WorkerConfig", cfg.Instance); err != nil {
+		return nil, err
+	}
 	w := &Worker{
 		cfg: cfg, logger: orDiscard(cfg.Logger).With("worker", cfg.Instance),
 		methods: make(map[string]*method), ownCodec: ownCodec, ready: make(chan struct{}), refused: make(chan struct{}), ended: make(chan struct{}),
 	}
 	reg := majordomo.Registration{Instance: cfg.Instance, Version: Version, PID: os.Getpid(), Capacity: cfg.Capacity}
-	reg.Host, _ = os.Hostname() // it is for people; a worker without one works as well
+	reg.Host = hostname()
 	for i, s := range services {
 		if s == nil {
 			return nil, errors.New("mesh: NewWorker: a service is nil")
@@ -178,6 +181,25 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	}
 	w.link = newWorkerLink(w, session)
 	return w, nil
+}
+
+// checkInstance returns an error for an instance that brokers would refuse, which would
+// keep the worker or client from all of them.
+func checkInstance(config, instance string) error {
+	if err := (&majordomo.Presence{Instance: instance}).Check(); err != nil {
+		return fmt.Errorf("mesh: %s.Instance: %w", config, err)
+	}
+	return nil
+}
+
+// hostname returns this machine's name, or "" where there is none that brokers take: it
+// is for people, and what is without one works as well.
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil || (&majordomo.Presence{Host: host}).Check() != nil {
+		return ""
+	}
+	return host
 }
 
 // distinct returns endpoints, each once.

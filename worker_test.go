@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,12 +39,16 @@ func TestNewWorkerRefuses(t *testing.T) {
 		"no services":          {nil, nil, "no services"},
 		"a service that's nil": {nil, []*mesh.Service{hubEcho(), nil}, "a service is nil"},
 		"a service twice":      {nil, []*mesh.Service{hubEcho(), hubEcho()}, `two services named "echo"`},
-		"negative capacity":    {func(c *mesh.WorkerConfig) { c.Capacity = -1 }, one, "WorkerConfig.Capacity is negative"},
-		"fast heartbeats":      {func(c *mesh.WorkerConfig) { c.Heartbeat.Interval = time.Millisecond }, one, "WorkerConfig.Heartbeat.Interval is 1ms"},
-		"negative liveness":    {func(c *mesh.WorkerConfig) { c.Heartbeat.Liveness = -1 }, one, "WorkerConfig.Heartbeat.Liveness is negative"},
-		"negative dial time":   {func(c *mesh.WorkerConfig) { c.DialTimeout = -1 }, one, "negative duration"},
-		"negative redial":      {func(c *mesh.WorkerConfig) { c.Redial.Min = -1 }, one, "negative duration"},
-		"an unknown language":  {func(c *mesh.WorkerConfig) { c.Speak = 99 }, one, "WorkerConfig.Speak is unknown"},
+		"unprintable instance": {func(c *mesh.WorkerConfig) { c.Instance = "w\n1" }, one, "WorkerConfig.Instance: instance isn't printable"},
+		"long instance": {
+			func(c *mesh.WorkerConfig) { c.Instance = strings.Repeat("w", 256) }, one, "WorkerConfig.Instance: instance is longer than 255 bytes",
+		},
+		"negative capacity":   {func(c *mesh.WorkerConfig) { c.Capacity = -1 }, one, "WorkerConfig.Capacity is negative"},
+		"fast heartbeats":     {func(c *mesh.WorkerConfig) { c.Heartbeat.Interval = time.Millisecond }, one, "WorkerConfig.Heartbeat.Interval is 1ms"},
+		"negative liveness":   {func(c *mesh.WorkerConfig) { c.Heartbeat.Liveness = -1 }, one, "WorkerConfig.Heartbeat.Liveness is negative"},
+		"negative dial time":  {func(c *mesh.WorkerConfig) { c.DialTimeout = -1 }, one, "negative duration"},
+		"negative redial":     {func(c *mesh.WorkerConfig) { c.Redial.Min = -1 }, one, "negative duration"},
+		"an unknown language": {func(c *mesh.WorkerConfig) { c.Speak = 99 }, one, "WorkerConfig.Speak is unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
