@@ -114,19 +114,28 @@ func TestWorkerSessionDialTimeout(t *testing.T) {
 }
 
 // TestWorkerSessionBackoff has a broker that can't be reached: the waits grow up to
-// their limit, and begin anew once it was of use.
+// their limit, and begin anew once a connection has lasted.
 func TestWorkerSessionBackoff(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{RedialMin: time.Second, RedialMax: 10 * time.Second, Random: func() uint64 { return 1<<63 - 1 }})
+	b := newWorkerBed(t, WorkerConfig{HeartbeatInterval: time.Second, RedialMin: time.Second, RedialMax: 10 * time.Second, Random: func() uint64 { return 1<<63 - 1 }})
 	for _, seconds := range []uint64{1, 2, 4, 8, 10, 10} {
 		b.dialFailed(b.last)
 		wait := b.s.NextWake().Sub(b.now)
 		require.EqualValues(t, (1<<63-1)%(seconds*uint64(time.Second)), wait)
 		b.pass(wait)
 	}
-	b.serve()
-	b.heartbeat()
-	b.cut(b.last)
+	live := func(d time.Duration) {
+		b.serve()
+		for b.heartbeat(); d > 0; d -= time.Second {
+			b.pass(min(d, time.Second))
+			b.heartbeat()
+		}
+		b.cut(b.last)
+	}
+	live(2900 * time.Millisecond)
+	require.EqualValues(t, (1<<63-1)%uint64(10*time.Second), b.s.NextWake().Sub(b.now), "it didn't last")
+	b.pass(10 * time.Second)
+	live(3 * time.Second)
 	require.EqualValues(t, (1<<63-1)%uint64(time.Second), b.s.NextWake().Sub(b.now))
 }
 
@@ -174,6 +183,14 @@ func TestWorkerSessionUseless(t *testing.T) {
 			}
 			require.Equal(t, 10, b.link().failures)
 			b.serve()
+			b.heartbeat()
+			require.Equal(t, 10, b.link().failures)
+			b.pass(7 * time.Second)
+			require.Equal(t, 10, b.link().failures)
+			b.pass(499 * time.Millisecond)
+			b.heartbeat()
+			require.Equal(t, 10, b.link().failures)
+			b.pass(time.Millisecond)
 			b.heartbeat()
 			require.Zero(t, b.link().failures)
 		})

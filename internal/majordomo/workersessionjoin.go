@@ -205,7 +205,7 @@ func (l *workerLink) adopt(answer *Registered) {
 }
 
 func (l *workerLink) joined(answer *Registered) {
-	l.state = workerServing
+	l.state, l.since = workerServing, l.session.now
 	l.again = false
 	switch {
 	case l.session.draining:

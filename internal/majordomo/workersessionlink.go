@@ -47,7 +47,8 @@ type workerLink struct {
 	state    workerState
 	plain    bool // the broker speaks MDP alone
 	conn     uint64
-	failures int // in a row
+	failures int           // in a row; a connection that lasts for one liveness time ends the row
+	since    time.Duration // when the broker took the worker
 	trouble  error
 	identity Registered      // what the broker last answered; zero where it is plain
 	twin     *workerLink     // that the broker is served over
@@ -298,9 +299,9 @@ func (l *workerLink) message(ev *WorkerEvent) {
 		return
 	}
 	l.heard = l.session.now
-	if l.state >= workerServing && c.Kind != mdp.Disconnect {
-		// To be connected isn't enough: a broker that turns everybody away would be
-		// dialled without a pause.
+	if l.state >= workerServing && c.Kind != mdp.Disconnect && l.heard-l.since >= l.limit() {
+		// To be taken isn't enough: a broker that takes everybody and then drops them
+		// would be dialled without a pause.
 		l.failures = 0
 	}
 	switch c.Kind {
