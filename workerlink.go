@@ -211,6 +211,7 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 		case majordomo.WorkerCredit:
 			a.Job.Data.(*task).credit.add(a.N)
 		case majordomo.WorkerFinished:
+			l.work.close()
 			t.after = append(t.after, workerNews{WorkerAction: *a})
 		default:
 			t.after = append(t.after, workerNews{*a, l.link.brokers[a.Broker].Addr})
