@@ -344,11 +344,16 @@ func (c *Client) decodeResult(raw json.RawMessage, result any) error {
 
 // call makes one call, through the interceptors.
 func (c *Client) call(ctx context.Context, s *signature, params json.RawMessage, part func(json.RawMessage) error, options []CallOption) (json.RawMessage, error) {
-	in := c.invocations.Get().(*Invocation)
-	defer func() {
-		*in = Invocation{}
-		c.invocations.Put(in)
-	}()
+	var in *Invocation
+	if len(c.cfg.Interceptors) > 0 {
+		in = new(Invocation) // they may keep it, though they mustn't: it is never another call's
+	} else {
+		in = c.invocations.Get().(*Invocation)
+		defer func() {
+			*in = Invocation{}
+			c.invocations.Put(in)
+		}()
+	}
 	out := outgoingFrom(ctx)
 	*in = Invocation{Service: s.service, Method: s.name, Params: params, Strings: out.strings, Client: true, Part: part}
 	in.spec.signature, in.spec.outgoing, in.spec.options.idempotent = s, out, s.idempotent

@@ -227,10 +227,16 @@ func (w *Worker) add(at int, s *Service) error {
 			if in.Params, err = m.complete(in.Params); err != nil {
 				return nil, err
 			}
+			if m.stream && in.Part == nil {
+				return nil, errNoPart
+			}
 			if _, own := ctx.(*handlerContext); in.credit != nil && !own {
 				defer in.credit.until(ctx)()
 			}
 			return m.Handler.invoke(ctx, w.cfg.Codec, in)
+		}
+		if len(w.cfg.Interceptors) > 0 {
+			base = recovery(w.logger)(apart(base))
 		}
 		m.invoke = recovery(w.logger)(chain(w.cfg.Interceptors, base))
 		w.methods[m.service+"."+m.name] = m
