@@ -42,11 +42,18 @@ type WorkerConfig struct {
 	// Transport connects to brokers.
 	Transport transport.Transport
 	// Brokers lists where brokers are. The worker serves all of them at the same time,
-	// and comes back to one that was gone.
+	// up to MaxBrokers, and comes back to one that was gone.
 	Brokers []transport.Endpoint
 	// Discovery finds brokers, which are served beside those of Brokers. One that it
-	// takes back is served on as long as the connection lasts. It may be nil.
+	// takes back is served on as long as the connection lasts, unless that makes more
+	// than MaxBrokers. It may be nil.
 	Discovery Discovery
+	// MaxBrokers is to how many brokers the worker is connected at the same time, of
+	// all that it knows; which ones is random, and one that can't be reached gives way
+	// to another. If zero, 16. A client that isn't connected to one of them doesn't find
+	// the worker: where there are more brokers than this and [ClientConfig.MaxBrokers]
+	// together, raise one of the two.
+	MaxBrokers int
 	// Speak says what the brokers speak. If zero, SpeakMesh.
 	Speak Speak
 	// Instance names this worker to brokers and in listings: 255 bytes at most, of
@@ -136,6 +143,8 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 		return nil, errors.New("mesh: NewWorker: no services")
 	case cfg.Capacity < 0:
 		return nil, errors.New("mesh: WorkerConfig.Capacity is negative")
+	case cfg.MaxBrokers < 0:
+		return nil, errors.New("mesh: WorkerConfig.MaxBrokers is negative")
 	}
 	var err error
 	if cfg.Heartbeat, err = cfg.Heartbeat.withDefaults("WorkerConfig.Heartbeat"); err != nil {
@@ -171,7 +180,7 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 		reg.Services = append(reg.Services, s.document())
 	}
 	session, err := majordomo.NewWorkerSession(majordomo.WorkerConfig{
-		Brokers: len(cfg.Brokers), Speak: majordomo.Speak(cfg.Speak), Registration: reg,
+		Brokers: len(cfg.Brokers), MaxBrokers: cfg.MaxBrokers, Speak: majordomo.Speak(cfg.Speak), Registration: reg,
 		HeartbeatInterval: cfg.Heartbeat.Interval, Liveness: cfg.Heartbeat.Liveness,
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
 		ShiftMin: cfg.Shift.Min, ShiftMax: cfg.Shift.Max, Random: rand.Uint64,
@@ -352,12 +361,15 @@ const (
 	// This one is connected at once when that connection is lost, and asked at times
 	// whether it still leads there.
 	WorkerStandby WorkerBrokerState = "standby"
+	// WorkerSpare: it isn't connected, as [WorkerConfig.MaxBrokers] others are. It is when
+	// one of those can't be reached.
+	WorkerSpare WorkerBrokerState = "spare"
 )
 
 var workerBrokerStates = map[majordomo.WorkerPhase]WorkerBrokerState{
 	majordomo.WorkerWaits: WorkerWaiting, majordomo.WorkerConnects: WorkerConnecting,
 	majordomo.WorkerRegisters: WorkerRegistering, majordomo.WorkerServes: WorkerServing,
-	majordomo.WorkerLeaves: WorkerLeaving, majordomo.WorkerStands: WorkerStandby,
+	majordomo.WorkerLeaves: WorkerLeaving, majordomo.WorkerStands: WorkerStandby, majordomo.WorkerSpares: WorkerSpare,
 }
 
 // WorkerBroker is how a worker stands with one broker.

@@ -39,6 +39,7 @@ func TestNewWorkerRefuses(t *testing.T) {
 		"no services":          {nil, nil, "no services"},
 		"a service that's nil": {nil, []*mesh.Service{hubEcho(), nil}, "a service is nil"},
 		"a service twice":      {nil, []*mesh.Service{hubEcho(), hubEcho()}, `two services named "echo"`},
+		"negative brokers":     {func(c *mesh.WorkerConfig) { c.MaxBrokers = -1 }, one, "WorkerConfig.MaxBrokers is negative"},
 		"unprintable instance": {func(c *mesh.WorkerConfig) { c.Instance = "w\n1" }, one, "WorkerConfig.Instance: instance isn't printable"},
 		"long instance": {
 			func(c *mesh.WorkerConfig) { c.Instance = strings.Repeat("w", 256) }, one, "WorkerConfig.Instance: instance is longer than 255 bytes",
@@ -582,6 +583,32 @@ func TestWorkerServesABrokerOnce(t *testing.T) {
 		require.NoError(t, w.Shutdown(t.Context()))
 		require.NoError(t, broker.Shutdown(t.Context()))
 		require.NoError(t, <-served)
+	})
+}
+
+// Of more brokers than it has places for a worker serves some, and others when those are
+// gone.
+func TestWorkerMaxBrokers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := meshtest.Config{Brokers: 3}.New(t)
+		w := m.AddWorker(mesh.WorkerConfig{MaxBrokers: 2}, hubEcho())
+		states := func() (states map[mesh.WorkerBrokerState]int, served string) {
+			<-time.After(time.Second)
+			states = make(map[mesh.WorkerBrokerState]int)
+			for _, b := range w.Brokers() {
+				if states[b.State]++; b.State == mesh.WorkerServing {
+					served = b.Broker
+				}
+			}
+			return states, served
+		}
+		all, served := states()
+		require.Equal(t, map[mesh.WorkerBrokerState]int{mesh.WorkerServing: 2, mesh.WorkerSpare: 1}, all)
+		m.Kill(served)
+		all, _ = states()
+		require.Equal(t, map[mesh.WorkerBrokerState]int{mesh.WorkerServing: 2, mesh.WorkerSpare: 1}, all)
+		m.Restart(served)
 	})
 }
 

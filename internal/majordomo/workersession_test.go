@@ -29,6 +29,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 		"capacity":   {func(c *WorkerConfig) { c.Registration.Capacity = 0 }, "Capacity"},
 		"interval":   {func(c *WorkerConfig) { c.HeartbeatInterval = -1 }, "negative duration"},
 		"tiny":       {func(c *WorkerConfig) { c.HeartbeatInterval = time.Millisecond }, "HeartbeatInterval is 1ms"},
+		"places":     {func(c *WorkerConfig) { c.MaxBrokers = -1 }, "negative count"},
 		"liveness":   {func(c *WorkerConfig) { c.Liveness = -1 }, "negative count"},
 		"parts":      {func(c *WorkerConfig) { c.MaxPartialBytes = -1 }, "negative count"},
 		"busy":       {func(c *WorkerConfig) { c.BusyLimit = -1 }, "negative duration"},
@@ -54,6 +55,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 			require.NoError(t, err)
 			want := valid()
 			want.Random = nil
+			want.MaxBrokers = 16
 			want.HeartbeatInterval, want.Liveness, want.BusyLimit = 2500*time.Millisecond, 3, 15*time.Minute
 			want.DialTimeout, want.RedialMin, want.RedialMax = 5*time.Second, 100*time.Millisecond, 30*time.Second
 			want.ShiftMin, want.ShiftMax = 50*time.Millisecond, time.Second
@@ -91,7 +93,7 @@ func TestWorkerSessionDialFails(t *testing.T) {
 	for n := uint64(1); n < 6; n++ {
 		require.Empty(t, workerKinds(b.dialFailed(n)))
 		require.ErrorIs(t, b.lastNote().Err, errWorkerCut)
-		require.Contains(t, b.lastNote().Text, "dialling again in 50ms")
+		require.Contains(t, b.lastNote().Text, "to be dialled again in 50ms")
 		require.Empty(t, b.pass(49*time.Millisecond))
 		require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 		require.Empty(t, b.step(&WorkerEvent{Kind: WorkerDialFailed, Conn: n, Err: errWorkerCut}), "it was said before")

@@ -182,7 +182,7 @@ func (l *workerLink) accepted(answer *Registered) {
 // readyRefused dials the broker once more at once, unless that is what was just
 // done.
 func (l *workerLink) readyRefused() {
-	if l.again || l.session.draining || !l.known {
+	if l.again || l.session.draining || !l.placed {
 		l.lost(errReadyRefused, true)
 		return
 	}
@@ -219,6 +219,7 @@ func (l *workerLink) joined(answer *Registered) {
 		l.accept(answer)
 		l.tally()
 		l.beat()
+		l.session.makeRoom()
 	}
 }
 

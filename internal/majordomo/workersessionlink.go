@@ -41,8 +41,10 @@ const (
 // it is gone when its connection is.
 type workerLink struct {
 	session *WorkerSession
-	broker  int  // its number
-	known   bool // it is to be dialled again
+	broker  int           // its number
+	known   bool          // the broker is said to be there
+	placed  bool          // it has one of the places: it is to be dialled again
+	rests   time.Duration // until when it isn't to be dialled
 
 	state    workerState
 	plain    bool // the broker speaks MDP alone
@@ -172,8 +174,8 @@ func (l *workerLink) lost(why error, hangup bool) {
 		l.failures++
 		cfg := &l.session.cfg
 		wait := backoff(cfg.RedialMin, cfg.RedialMax, l.failures-1, cfg.Random)
-		l.note("no connection, dialling again in "+wait.Round(time.Millisecond).String(), why)
-		l.wakeAt(l.session.now + wait)
+		l.note("no connection, to be dialled again in "+wait.Round(time.Millisecond).String(), why)
+		l.rest(l.session.now + wait)
 	}
 }
 
@@ -203,6 +205,9 @@ func (l *workerLink) goodbye() {
 		l.end()
 	case l.twin != nil:
 		l.park()
+	case !l.placed:
+		l.state = workerIdle
+		l.rest(l.session.now)
 	default: // the link that it stood back for is gone
 		l.dial()
 	}

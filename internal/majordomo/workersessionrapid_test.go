@@ -24,6 +24,7 @@ func TestWorkerSessionPromises(t *testing.T) {
 			Speak:             rapid.SampledFrom([]Speak{SpeakMesh, SpeakMesh, SpeakMesh, SpeakMDP02, SpeakMDP01}).Draw(t, "speak"),
 			HeartbeatInterval: time.Second,
 			BusyLimit:         20 * time.Second,
+			MaxBrokers:        rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "places"),
 			RedialMax:         time.Second,
 			MaxPartialBytes:   3,
 			Registration:      Registration{Capacity: rapid.IntRange(1, 9).Draw(t, "capacity")},
@@ -334,6 +335,12 @@ func (l *workerLife) invariants(t *rapid.T) {
 		}
 	}
 	require.Len(t, s.conns, connected)
+	require.GreaterOrEqual(t, s.places(), 0)
+	for _, w := range s.spares {
+		require.Zero(t, s.places(), "a place is free")
+		require.True(t, w.known && !w.placed && !w.armed && !w.talks() && w.state != workerDialing && w.state != workerProbing)
+		require.True(t, w.twin == nil || slices.Contains(s.links, w.twin))
+	}
 	require.Equal(t, []int{books.full, books.held, books.kept}, []int{s.shares.full, s.shares.held, s.shares.kept})
 	require.LessOrEqual(t, s.shares.kept, s.cfg.Registration.Capacity)
 	if l.finished > 0 {
@@ -348,7 +355,7 @@ func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
 	switch w.state {
 	case workerIdle:
 		require.True(t, w.armed || !s.started, "it never moves again")
-		require.True(t, w.known && !s.draining)
+		require.True(t, w.placed && w.known && !s.draining)
 	case workerParked:
 		require.True(t, slices.Contains(s.links, w.twin), "it stands back for nobody")
 		require.True(t, w.twin.state == workerServing && w.twin.twin == nil)

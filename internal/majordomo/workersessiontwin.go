@@ -30,6 +30,11 @@ func (s *WorkerSession) twinOf(l *workerLink, broker, incarnation string) *worke
 
 // untwin has the links that stand back for l, which is gone, try for themselves.
 func (s *WorkerSession) untwin(l *workerLink) {
+	for _, other := range s.spares {
+		if other.twin == l {
+			other.state, other.twin, other.rests = workerIdle, nil, s.now
+		}
+	}
 	for _, other := range s.links {
 		if other.twin != l {
 			continue
@@ -52,7 +57,7 @@ func (l *workerLink) park() {
 	cfg := &l.session.cfg
 	l.state = workerParked
 	half := cfg.RedialMax / 2
-	l.wakeAt(l.session.now + half + backoff(half, half, 0, cfg.Random))
+	l.rest(l.session.now + half + backoff(half, half, 0, cfg.Random))
 }
 
 // probe asks who answers. Unlike a registration that costs neither a broker nor the
