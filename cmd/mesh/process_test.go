@@ -197,6 +197,19 @@ func TestBrokerProcess(t *testing.T) {
 		code, errs := p.ended(t)
 		require.Zero(t, code, errs)
 	})
+	t.Run("a watch ends with a signal", func(t *testing.T) {
+		t.Parallel()
+		addr := serve(t)
+		for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+			p := launch(t, binary, "services", "--watch=100ms", "--broker", addr)
+			says(t, p.out, "No service")
+			says(t, p.out, "No service")
+			p.signal(t, s)
+			code, errs := p.ended(t)
+			require.Zero(t, code)
+			require.Empty(t, errs)
+		}
+	})
 	t.Run("keys and rules", func(t *testing.T) {
 		t.Parallel()
 		testRules(t, binary)

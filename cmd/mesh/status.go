@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -22,35 +23,43 @@ type statusReport struct {
 // newStatus returns "mesh status".
 func newStatus(c console) *cobra.Command {
 	a := &asking{console: c}
+	w := new(watching)
 	var asJSON, requests bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how brokers are: queues, what runs, what was counted",
 		Args:  arguments(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := askAll(cmd.Context(), a, statusOf)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				reports := make([]statusReport, len(all))
-				for i, one := range all {
-					reports[i] = statusReport{Asked: one.broker, Snapshot: one.value}
-					if one.err != nil {
-						reports[i].Error = explain(one.err)
-					}
+		RunE: func(*cobra.Command, []string) error {
+			return w.run(c, func(ctx context.Context, c console) error {
+				all, err := askAll(ctx, a, statusOf)
+				if err != nil {
+					return err
 				}
-				err = printJSON(c.out, reports)
-			} else {
-				err = printStatus(c.out, all, requests)
-			}
-			return cmp.Or(err, complain(c, all))
+				if asJSON {
+					err = printJSON(c.out, statusReportsOf(all))
+				} else {
+					err = printStatus(c.out, all, requests)
+				}
+				return cmp.Or(err, complain(c, all))
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print everything as JSON, durations in nanoseconds")
 	cmd.Flags().BoolVar(&requests, "requests", false, "list requests, too: the oldest that wait or run, and those in quarantine")
+	w.flags(cmd)
 	a.flagsOfAll(cmd)
 	return cmd
+}
+
+func statusReportsOf(all []answer[*mesh.Snapshot]) []statusReport {
+	reports := make([]statusReport, len(all))
+	for i, one := range all {
+		reports[i] = statusReport{Asked: one.broker, Snapshot: one.value}
+		if one.err != nil {
+			reports[i].Error = explain(one.err)
+		}
+	}
+	return reports
 }
 
 func printStatus(out io.Writer, all []answer[*mesh.Snapshot], requests bool) error {
