@@ -90,7 +90,8 @@ func (c *Client) Ping(ctx context.Context, options ...CallOption) (*BrokerInfo, 
 }
 
 // Services returns the services that have workers, by name, with their contracts; the
-// list is empty where there are none. It takes the right to see ([RightSee]).
+// list is empty where there are none. It takes the right to see ([RightSee]), and has
+// the services that it is over.
 func (c *Client) Services(ctx context.Context, options ...CallOption) ([]ServiceInfo, error) {
 	var all []ServiceInfo
 	if err := c.manage(ctx, mmiServices, nil, &all, options); err != nil {
@@ -115,7 +116,8 @@ func (c *Client) Describe(ctx context.Context, service string, options ...CallOp
 	return &found[0], nil
 }
 
-// Status returns the broker's state at one moment. It takes the right to see.
+// Status returns the broker's state at one moment. It takes the right to see, and has
+// what is of the services that the right is over ([Snapshot].Partial).
 func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, error) {
 	var core majordomo.Snapshot
 	if err := c.manage(ctx, mmiStatus, nil, &core, options); err != nil {
@@ -126,7 +128,8 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 
 // The methods for operators ask whichever broker the client is connected to, and
 // change that broker only: where there are several, use a client for each. They take
-// the right to operate ([RightOperate]) and fail with [ErrNotPermitted] without it;
+// the right to operate ([RightOperate]), over the services that are concerned at least,
+// and fail with [ErrNotPermitted] without it;
 // they are sent once, so that one that fails with [ErrBrokerLost] may have been carried
 // out. The broker tells each to its observers ([EventOperated]), also those that it
 // refuses.

@@ -164,4 +164,6 @@ func (blinding) Allow(_ transport.Identity, right mesh.Right, _, _ []byte) bool 
 	return right != mesh.RightSee
 }
 
+func (blinding) Partly(transport.Identity, mesh.Right) bool { return false }
+
 func (blinding) ByMethod([]byte) bool { return false }

@@ -263,7 +263,7 @@ func testRules(t *testing.T, binary string) {
 	dir := t.TempDir()
 	keys := make(map[string]*curve.Certificate)
 	file := func(name string) string { return filepath.Join(dir, name+".cert_secret") }
-	for _, name := range []string{"broker", "kitchen", "web", "ops", "stranger"} {
+	for _, name := range []string{"broker", "kitchen", "web", "ops", "chef", "stranger"} {
 		require.Zero(t, command(t, nil, "", "keygen", filepath.Join(dir, name+".cert")).code)
 		var err error
 		keys[name], err = curve.ReadCertificate(file(name))
@@ -271,8 +271,9 @@ func testRules(t *testing.T, binary string) {
 	}
 	rules := filepath.Join(dir, "peers.toml")
 	allow := func(web string) {
-		text := fmt.Sprintf("[peer.kitchen]\nkey = %q\nregister = [\"tea\"]\n[peer.web]\nkey = %q\n%s\n[peer.ops]\nkey = %q\nsee = true\n",
-			keys["kitchen"].Public, keys["web"].Public, web, keys["ops"].Public)
+		text := fmt.Sprintf("[peer.kitchen]\nkey = %q\nregister = [\"tea\"]\n[peer.web]\nkey = %q\n%s\n[peer.ops]\nkey = %q\nsee = true\n"+
+			"[peer.chef]\nkey = %q\nsee = [\"tea\"]\noperate = [\"tea\"]\n",
+			keys["kitchen"].Public, keys["web"].Public, web, keys["ops"].Public, keys["chef"].Public)
 		require.NoError(t, os.WriteFile(rules+".new", []byte(text), 0o600))
 		require.NoError(t, os.Rename(rules+".new", rules))
 	}
@@ -296,6 +297,10 @@ func testRules(t *testing.T, binary string) {
 	refused(as("web", "services"))
 	refused(as("ops", "call", "tea.echo"))
 	require.Equal(t, "SERVICE  WORKERS  METHODS\ntea      1        brew pour echo fail note wait\n", as("ops", "services").out)
+	require.Equal(t, outcome{out: "paused tea\n"}, as("chef", "pause", "tea"), "a right over one service")
+	require.Equal(t, outcome{out: "resumed tea\n"}, as("chef", "resume", "tea"))
+	refused(as("chef", "pause", "coffee"))
+	require.Contains(t, as("chef", "status").out, "\nnow:   1 worker, 0 queued, 0 running, 0 in quarantine, of the services that may be seen\n\nSERVICE ")
 	require.Equal(t, served, command(t, environment{}, "", "call", "tea.echo", "{}",
 		"--broker", addr, "--server-key", serverKey, "--curve-keyfile", file("web")), "flags do as well")
 

@@ -81,17 +81,27 @@ func printStatus(out io.Writer, all []answer[*mesh.Snapshot], requests bool) err
 	return nil
 }
 
-func printBroker(out io.Writer, asked string, s *mesh.Snapshot, requests bool) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s at %s: %s for %s\n", s.Broker, asked, state(s.Draining, "draining"), ago(s.Uptime))
-	fmt.Fprintf(&b, "now:   %d %s, %d %s, %d queued (%d bytes), %d running, %d abandoned, %d in quarantine\n",
+// printTotals writes what is counted for the whole broker, or for what of it may be seen.
+func printTotals(b *bytes.Buffer, s *mesh.Snapshot) {
+	if s.Partial {
+		fmt.Fprintf(b, "now:   %d %s, %d queued, %d running, %d in quarantine, of the services that may be seen\n",
+			len(s.Workers), plural(len(s.Workers), "worker"), s.Queued, s.Running, len(s.Quarantine))
+		return
+	}
+	fmt.Fprintf(b, "now:   %d %s, %d %s, %d queued (%d bytes), %d running, %d abandoned, %d in quarantine\n",
 		len(s.Workers), plural(len(s.Workers), "worker"), len(s.Clients), plural(len(s.Clients), "client"),
 		s.Queued, s.QueuedBytes, s.Running, s.Abandoned, len(s.Quarantine))
 	n := &s.Counts
-	fmt.Fprintf(&b, "ever:  %d received: %d replied, %d failed, %d timed out, %d cancelled, %d quarantined\n",
+	fmt.Fprintf(b, "ever:  %d received: %d replied, %d failed, %d timed out, %d cancelled, %d quarantined\n",
 		n.Received, n.Replied, n.Failed, n.TimedOut, n.Cancelled, n.Quarantined)
-	fmt.Fprintf(&b, "       %d overloaded, %d requeued, %d repeats, %d late, %d strays, %d invalid, %d unexpected\n",
+	fmt.Fprintf(b, "       %d overloaded, %d requeued, %d repeats, %d late, %d strays, %d invalid, %d unexpected\n",
 		n.Overloaded, n.Requeued, n.Repeats, n.Late, n.Strays, n.Invalid, n.Unexpected)
+}
+
+func printBroker(out io.Writer, asked string, s *mesh.Snapshot, requests bool) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s at %s: %s for %s\n", s.Broker, asked, state(s.Draining, "draining"), ago(s.Uptime))
+	printTotals(&b, s)
 	services := table{"SERVICE", "WORKERS", "QUEUED", "RUNNING", "FINISHED", "FAILED", "STATE"}.begin()
 	for _, v := range s.Services {
 		services.row(v.Name, strconv.Itoa(v.Workers), strconv.Itoa(v.Queued), strconv.Itoa(v.Running),
