@@ -19,7 +19,6 @@ import (
 	"github.com/mdpmesh/mesh"
 	"github.com/mdpmesh/mesh/internal/beacon"
 	"github.com/mdpmesh/mesh/transport"
-	"github.com/mdpmesh/mesh/transport/zmtp"
 )
 
 // multicast are flags that keep beacons on this machine, on a port of their own. They
@@ -54,29 +53,24 @@ func join(args []string, more ...string) []string {
 	return append(append([]string{}, args...), more...)
 }
 
-// announced serves a broker that announces itself, as the flags say.
-func announced(t *testing.T, id string, flags ...string) string {
+// beaconsOf is what the flags say of beacons. pins are server keys.
+func beaconsOf(t *testing.T, flags []string, pins ...string) mesh.BeaconConfig {
 	t.Helper()
 	var b beaconing
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	b.flags(f)
 	require.NoError(t, f.Parse(flags))
-	cfg, err := b.config(environment{}.get)
+	cfg, err := b.config(environment{}.get, pins...)
 	require.NoError(t, err)
-	beacons, err := mesh.NewBeacons(cfg)
+	return cfg
+}
+
+// announced serves a broker that announces itself, as the flags say.
+func announced(t *testing.T, id string, flags ...string) string {
+	t.Helper()
+	beacons, err := mesh.NewBeacons(beaconsOf(t, flags))
 	require.NoError(t, err)
-	l, err := zmtp.New(zmtp.Config{}).Listen(t.Context(), wildcard)
-	require.NoError(t, err)
-	broker, err := mesh.NewBroker(mesh.BrokerConfig{ID: id, Announce: beacons})
-	require.NoError(t, err)
-	served := make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { served <- broker.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		cancel()
-		require.ErrorIs(t, <-served, context.Canceled)
-	})
-	return l.Addr()
+	return serveWith(t, mesh.BrokerConfig{ID: id, Announce: beacons})
 }
 
 const noServices = "No service has a worker.\n"
@@ -129,19 +123,19 @@ func TestBrokerByDNS(t *testing.T) {
 // What leads nowhere is said at once.
 func TestFindNobody(t *testing.T) {
 	t.Parallel()
-	s := search{{mesh.Static(), "srv://_mesh._tcp.example.com", false}}
+	s := search{{Discovery: mesh.Static(), sought: "srv://_mesh._tcp.example.com"}}
 	_, err := s.find(t.Context(), false)
 	require.EqualError(t, err, "no broker was found; looked for srv://_mesh._tcp.example.com")
-	s = append(s, way{failing{}, "beacons", true})
+	s = append(s, way{Discovery: failing{}, sought: "beacons", waits: true})
 	_, err = s.find(t.Context(), false)
 	require.EqualError(t, err, "no broker was found; looked for srv://_mesh._tcp.example.com, beacons; mesh doctor says more: broken")
-	s = append(s, way{mesh.Static(transport.Endpoint{Addr: "a"}), "a", false}, way{mesh.Static(transport.Endpoint{Addr: "a"}), "a", false})
+	s = append(s, way{Discovery: mesh.Static(transport.Endpoint{Addr: "a"}), sought: "a"}, way{Discovery: mesh.Static(transport.Endpoint{Addr: "a"}), sought: "a"})
 	found, err := s.find(t.Context(), false)
 	require.NoError(t, err, "one was")
 	require.Equal(t, []transport.Endpoint{{Addr: "a"}}, found)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = search{{mesh.Static(), "beacons", true}}.find(ctx, false)
+	_, err = search{{Discovery: mesh.Static(), sought: "beacons", waits: true}}.find(ctx, false)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -149,7 +143,7 @@ func TestFindNobody(t *testing.T) {
 func TestFindAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := search{{slowly{"a", "b"}, "beacons", true}}
+		s := search{{Discovery: slowly{"a", "b"}, sought: "beacons", waits: true}}
 		found, err := s.find(t.Context(), false)
 		require.NoError(t, err)
 		require.Equal(t, []transport.Endpoint{{Addr: "a"}}, found)
