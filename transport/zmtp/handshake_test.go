@@ -389,7 +389,7 @@ func TestDialSilence(t *testing.T) {
 }
 
 // late is a context whose time is over before it has noticed.
-type late struct{ context.Context }
+type late struct{ context.Context } //nolint:containedctx // it is one
 
 func (late) Deadline() (time.Time, bool) { return time.Now(), true }
 
