@@ -133,9 +133,8 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 }
 
 // Pause stops the hand-over of a service's requests to workers, until [Client.Resume] or
-// the end of this run of the broker. What comes is queued, what runs goes on. It
-// fails with [ErrNoService] where the
-// broker doesn't know the service.
+// the end of this run of the broker. What comes is queued, what runs goes on. It fails with
+// [ErrNoService] where the broker doesn't know the service.
 //
 // Like all methods for operators it changes one broker. Where the client knows several,
 // that is one that is chosen at random, as for any call, and the others go on as before: to
@@ -144,9 +143,9 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 // service is none that failed, if another does. The command "mesh pause" works so.
 //
 // The methods for operators take the right to operate ([RightOperate]), over the services
-// that are concerned at least, and fail with [ErrNotPermitted] without it. They are sent once, so that one that fails with
-// [ErrBrokerLost] may have been carried out. The broker tells each to its observers
-// ([EventOperated]), also those that it refuses.
+// that are concerned at least, and fail with [ErrNotPermitted] without it. They are sent
+// once, so that one that fails with [ErrBrokerLost] may have been carried out. The broker
+// tells each to its observers ([EventOperated]), also those that it refuses.
 func (c *Client) Pause(ctx context.Context, service string, options ...CallOption) error {
 	return c.operate(ctx, mmiPause, operationParams{Service: service}, nil, options)
 }

@@ -50,9 +50,8 @@ type WorkerConfig struct {
 	Discovery Discovery
 	// MaxBrokers is to how many brokers the worker is connected at the same time, of
 	// all that it knows; which ones is random, and one that can't be reached gives way
-	// to another. If zero, 16. A client that isn't connected to one of them doesn't find
-	// the worker: where there are more brokers than this and [ClientConfig.MaxBrokers]
-	// together, raise one of the two.
+	// to another. If zero, 64: a client, which is connected to 16 of all brokers, only
+	// finds workers that one of these has, so workers should be connected to all.
 	MaxBrokers int
 	// Speak says what the brokers speak. If zero, SpeakMesh.
 	Speak Speak

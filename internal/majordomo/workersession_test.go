@@ -55,7 +55,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 			require.NoError(t, err)
 			want := valid()
 			want.Random = nil
-			want.MaxBrokers = 16
+			want.MaxBrokers = 64
 			want.HeartbeatInterval, want.Liveness, want.BusyLimit = 2500*time.Millisecond, 3, 15*time.Minute
 			want.DialTimeout, want.RedialMin, want.RedialMax = 5*time.Second, 100*time.Millisecond, 30*time.Second
 			want.ShiftMin, want.ShiftMax = 50*time.Millisecond, time.Second

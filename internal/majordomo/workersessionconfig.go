@@ -15,7 +15,7 @@ type WorkerConfig struct {
 	Brokers int // how many brokers are known from the start; a Dial action names one by its number, from 0
 	Speak   Speak
 	// MaxBrokers bounds to how many brokers the worker is connected, of all that are known;
-	// which ones of more is random. 16.
+	// which ones of more is random. 64.
 	MaxBrokers int
 	// Registration says what the worker offers. A plain session offers one
 	// service alone, the first; its broker hands it one request at a time.
@@ -53,7 +53,7 @@ func (c WorkerConfig) withDefaults() (WorkerConfig, error) {
 		return c, errors.New("majordomo: WorkerConfig has a negative duration")
 	}
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, 2500*time.Millisecond)
-	c.MaxBrokers = cmp.Or(c.MaxBrokers, 16)
+	c.MaxBrokers = cmp.Or(c.MaxBrokers, 64)
 	c.Liveness = cmp.Or(c.Liveness, 3)
 	c.BusyLimit = cmp.Or(c.BusyLimit, 15*time.Minute)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
