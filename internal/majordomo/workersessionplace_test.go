@@ -34,8 +34,8 @@ func TestWorkerSessionPlaces(t *testing.T) {
 	}
 	require.Len(t, drawn, 20)
 
-	b := newWorkerBed(t, WorkerConfig{Brokers: 17})
-	require.EqualValues(t, 16, b.dials)
+	b := newWorkerBed(t, WorkerConfig{Brokers: 65})
+	require.EqualValues(t, 64, b.dials)
 	b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{0}})
 	b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{0, 1, 2}})
 	require.Empty(t, b.s.spares)
