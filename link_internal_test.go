@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,6 +91,52 @@ func TestLinkForgetsAddresses(t *testing.T) {
 		defer cancel()
 		require.ErrorIs(t, w.Run(ctx), context.DeadlineExceeded)
 		require.LessOrEqual(t, len(w.link.link.brokers), 2)
+	})
+}
+
+// changing is a discovery that finds other brokers each second.
+type changing [][]transport.Endpoint
+
+func (c changing) Watch(ctx context.Context, found func([]transport.Endpoint)) error {
+	for _, brokers := range c {
+		found(brokers)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// The number of a spare broker isn't given to another one, which would be dialled when
+// the spare is due.
+func TestLinkKeepsNumbersOfSpares(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hub := inproc.New(inproc.Config{})
+		b, err := NewBroker(BrokerConfig{})
+		require.NoError(t, err)
+		l, err := hub.Listen(t.Context(), "inproc://late")
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer cancel()
+		running.Go(func() { _ = b.Serve(ctx, l) })
+		w, err := NewWorker(WorkerConfig{
+			Transport: hub, MaxBrokers: 1, Redial: Backoff{Min: 1000 * time.Hour, Max: 1000 * time.Hour},
+			Discovery: changing{{{Addr: "inproc://gone1"}, {Addr: "inproc://gone2"}}, {{Addr: "inproc://late"}}},
+		}, NewService("tea"))
+		require.NoError(t, err)
+		running.Go(func() { _ = w.Run(ctx) })
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		select {
+		case <-w.Ready():
+		default:
+			require.Fail(t, "the new broker waits for its turn", "%+v", w.Brokers())
+		}
 	})
 }
 

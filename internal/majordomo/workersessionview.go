@@ -60,5 +60,6 @@ func (s *WorkerSession) View() []WorkerView {
 // Uses says whether the session knows a broker of that number, or still has something
 // to do with one. Otherwise the number may be given to another broker.
 func (s *WorkerSession) Uses(broker int) bool {
-	return slices.ContainsFunc(s.links, func(l *workerLink) bool { return l.broker == broker })
+	is := func(l *workerLink) bool { return l.broker == broker }
+	return slices.ContainsFunc(s.links, is) || slices.ContainsFunc(s.spares, is)
 }
