@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -334,6 +335,10 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 			var err error
 			t.flush, err = l.link.send(t.flush, a.Conn, a.Message)
 			switch {
+			case err != nil && a.Call == nil:
+				// To be taken last: it may end the connection, and who hears of that
+				// takes the calls that never left for lost.
+				t.again = slices.Insert(t.again, again, clientUnsent(a, err))
 			case err != nil:
 				t.again = append(t.again, clientUnsent(a, err))
 			case a.Call != nil && a.Call.Notify:
