@@ -260,6 +260,7 @@ func TestClientWithoutADiscoveryOfSeveral(t *testing.T) {
 			require.Equal(t, 2, strings.Count(log.String(), "a discovery has ended, the others go on"))
 			require.Equal(t, 1, strings.Count(log.String(), "brokers can't be found any more"))
 			require.ErrorContains(t, c.Snapshot().Discovery, "and the last")
+			require.Equal(t, 1, strings.Count(c.Snapshot().Discovery.Error(), "no multicast"), "each is told once")
 			require.ErrorContains(t, ask(), "inproc://another")
 		})
 	}

@@ -65,19 +65,25 @@ func (f *clientFinder) watch() {
 			f.tell(func(news *foundBrokers) {
 				news.brokers = append(append([]transport.Endpoint{}, f.fixed...), found...)
 			})
-		}, func(why error) { f.lost(textMemberEnded, why) })
+		}, func(why error) { f.lost(textMemberEnded, why, false) })
 		if ctx.Err() == nil {
-			f.lost("brokers can't be found any more", cmp.Or(err, errWatchEnded))
+			f.lost("brokers can't be found any more", cmp.Or(err, errWatchEnded), true)
 		}
 	})
 }
 
 // lost tells that the discovery, or one of several, has ended. What it said still counts.
-func (f *clientFinder) lost(text string, why error) {
+// Why all ended says why each did.
+func (f *clientFinder) lost(text string, why error, all bool) {
 	if f.logger != nil {
 		f.logger.Error(text, "error", why)
 	}
-	f.tell(func(news *foundBrokers) { news.err = errors.Join(news.err, why) })
+	f.tell(func(news *foundBrokers) {
+		if !all {
+			why = errors.Join(news.err, why)
+		}
+		news.err = why
+	})
 }
 
 // tell passes on what is new.
