@@ -207,6 +207,7 @@ func (l *workerLink) goodbye() {
 		l.park()
 	case !l.placed:
 		l.state = workerIdle
+		l.session.untwin(l)
 		l.rest(l.session.now)
 	default: // the link that it stood back for is gone
 		l.dial()

@@ -321,3 +321,31 @@ func TestWorkerSessionFindsEachBroker(t *testing.T) {
 		require.LessOrEqual(t, len(n.dials)-dials, len(w.leads)*20, "parked addresses are asked for too often")
 	})
 }
+
+// TestWorkerSessionTwinGivesWay leaves the first of two addresses of a broker since others
+// have the places: the second one stands back for nobody then.
+func TestWorkerSessionTwinGivesWay(t *testing.T) {
+	t.Parallel()
+	left := 0
+	for seed := range uint64(20) {
+		w := newWorkerWorld(t, make([]Config, 3)...)
+		w.leads = []int{0, 0, 1, 2}
+		n := w.add(WorkerConfig{Brokers: 2, MaxBrokers: 2, RedialMax: time.Second, Random: workerRandom(seed), Registration: Registration{Capacity: 12}})
+		w.pass(100 * time.Millisecond)
+		require.Equal(t, []WorkerPhase{WorkerServes, WorkerStands}, workerViews(n.s))
+		n.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{1, 2, 3}})
+		w.pass(100 * time.Millisecond)
+		n.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{0, 1, 2, 3}}) // address 0 has no place, and is served
+		for range 40 {
+			w.pass(50 * time.Millisecond)
+			for _, l := range slices.Concat(n.s.links, n.s.spares) {
+				require.True(t, l.twin == nil || slices.Contains(n.s.links, l.twin), "it stands back for nobody")
+			}
+			if !slices.ContainsFunc(n.s.links, func(l *workerLink) bool { return l.broker == 0 }) {
+				left++
+			}
+		}
+		require.Equal(t, 2, workerPhaseCounts(n.s)[WorkerServes])
+	}
+	require.Positive(t, left)
+}
