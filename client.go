@@ -38,7 +38,8 @@ type ClientConfig struct {
 	Speak Speak
 	// Name is who the client says it is. Handlers see it as a claim.
 	Name string
-	// Instance names this client in what brokers list. If empty, a random name.
+	// Instance names this client in what brokers list: 255 bytes at most, of printable
+	// text. If empty, a random name.
 	Instance string
 	// Timeout bounds calls whose context has no deadline and that have no option
 	// [Timeout]. If zero, 30 s; if negative, nothing bounds them.
@@ -142,6 +143,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.MaxOpaque = cmp.Or(cfg.MaxOpaque, 16)
 	cfg.Brokers = slices.Clone(cfg.Brokers)
 	cfg.Instance = cmp.Or(cfg.Instance, randomName())
+	if err := checkInstance("ClientConfig", cfg.Instance); err != nil {
+		return nil, err
+	}
 	c := &Client{cfg: cfg, codec: cfg.Codec, presence: presence(cfg.Instance)}
 	c.finder = newClientFinder(&c.cfg)
 	c.calls.New = newCall
@@ -159,16 +163,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 
 // presence is what a client tells brokers of itself, as JSON.
 func presence(instance string) []byte {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "" // it is only shown
-	}
 	said, err := json.Marshal(struct {
 		Instance string `json:"instance"`
 		Host     string `json:"host,omitempty"`
 		PID      int    `json:"pid"`
 		Version  string `json:"version"`
-	}{instance, host, os.Getpid(), Version})
+	}{instance, hostname(), os.Getpid(), Version})
 	if err != nil {
 		return nil // not reached: these are texts and a number
 	}
@@ -352,11 +352,16 @@ func (c *Client) decodeResult(raw json.RawMessage, result any) error {
 
 // call makes one call, through the interceptors.
 func (c *Client) call(ctx context.Context, s *signature, params json.RawMessage, part func(json.RawMessage) error, options []CallOption) (json.RawMessage, error) {
-	in := c.invocations.Get().(*Invocation)
-	defer func() {
-		*in = Invocation{}
-		c.invocations.Put(in)
-	}()
+	var in *Invocation
+	if len(c.cfg.Interceptors) > 0 {
+		in = new(Invocation) // they may keep it, though they mustn't: it is never another call's
+	} else {
+		in = c.invocations.Get().(*Invocation)
+		defer func() {
+			*in = Invocation{}
+			c.invocations.Put(in)
+		}()
+	}
 	out := outgoingFrom(ctx)
 	*in = Invocation{Service: s.service, Method: s.name, Params: params, Strings: out.strings, Client: true, Part: part}
 	in.spec.signature, in.spec.outgoing, in.spec.options.idempotent = s, out, s.idempotent

@@ -301,6 +301,7 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 		l.link.drop(w.conn)
 	case majordomo.ClientClose:
 		l.closed = true
+		l.work.close()
 		l.link.timer.Stop()
 		t.closed = true
 	}

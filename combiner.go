@@ -17,6 +17,7 @@ type combiner[T any] struct {
 	inbox   []T
 	spare   []T // empty, to become inbox
 	running bool
+	closed  bool // nothing is handed over any more
 }
 
 // enter leaves work in the inbox if the engine is running, or else has the caller
@@ -36,7 +37,8 @@ func (c *combiner[T]) enter(work T) (run bool) {
 // more returns what is in the inbox, to whoever runs the engine. If there is
 // nothing, the engine is idle from now on. If the caller has spent its turn on
 // what it did so far, it must see to it that another goroutine calls more
-// (handOver). leave is called before anybody else may run the engine.
+// (handOver), unless the combiner was closed. leave is called before anybody else may
+// run the engine.
 func (c *combiner[T]) more(spent int, leave func()) (work []T, handOver bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,13 +47,23 @@ func (c *combiner[T]) more(spent int, leave func()) (work []T, handOver bool) {
 		leave()
 		c.running = false
 		return nil, false
-	case spent >= maxTurn:
+	case spent >= maxTurn && !c.closed:
 		leave()
 		return nil, true
 	}
 	work = c.inbox
 	c.inbox, c.spare = c.spare, nil
 	return work, false
+}
+
+// close has nothing handed over any more, so that whoever ends the engine can wait for
+// the goroutines to which it was: none comes after them. Whoever runs the engine calls
+// it with the last work of the engine. What is left by others later is refused, which is
+// soon done.
+func (c *combiner[T]) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 }
 
 // reuse takes back the slice that more returned.

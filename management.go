@@ -94,9 +94,9 @@ func (c *Client) Ping(ctx context.Context, options ...CallOption) (*BrokerInfo, 
 }
 
 // Services returns the services that have workers, by name, with their contracts; the
-// list is empty where there are none. It takes the right to see ([RightSee]). It asks one
-// broker, and another may have other workers; those of mesh register with every broker
-// that they know. See [Client.Ping].
+// list is empty where there are none. It takes the right to see ([RightSee]), and has the
+// services that it is over. It asks one broker, and another may have other workers; those
+// of mesh register with every broker that they know. See [Client.Ping].
 func (c *Client) Services(ctx context.Context, options ...CallOption) ([]ServiceInfo, error) {
 	var all []ServiceInfo
 	if err := c.manage(ctx, mmiServices, nil, &all, options); err != nil {
@@ -121,8 +121,9 @@ func (c *Client) Describe(ctx context.Context, service string, options ...CallOp
 	return &found[0], nil
 }
 
-// Status returns a broker's state at one moment. It takes the right to see. It asks one
-// broker, and says nothing of others; see [Client.Ping].
+// Status returns a broker's state at one moment. It takes the right to see, and has what
+// is of the services that the right is over ([Snapshot].Partial). It asks one broker, and
+// says nothing of others; see [Client.Ping].
 func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, error) {
 	var core majordomo.Snapshot
 	if err := c.manage(ctx, mmiStatus, nil, &core, options); err != nil {
@@ -132,9 +133,8 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 }
 
 // Pause stops the hand-over of a service's requests to workers, until [Client.Resume] or
-// the end of this run of the broker. What comes is queued, what runs goes on. It takes the
-// right to operate, for this service at least, and fails with [ErrNoService] where the
-// broker doesn't know the service.
+// the end of this run of the broker. What comes is queued, what runs goes on. It fails with
+// [ErrNoService] where the broker doesn't know the service.
 //
 // Like all methods for operators it changes one broker. Where the client knows several,
 // that is one that is chosen at random, as for any call, and the others go on as before: to
@@ -142,10 +142,10 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 // alone ([ClientConfig].Brokers). The example does that; a broker that doesn't know the
 // service is none that failed, if another does. The command "mesh pause" works so.
 //
-// The methods for operators take the right to operate ([RightOperate]), and fail with
-// [ErrNotPermitted] without it. They are sent once, so that one that fails with
-// [ErrBrokerLost] may have been carried out. The broker tells each to its observers
-// ([EventOperated]), also those that it refuses.
+// The methods for operators take the right to operate ([RightOperate]), over the services
+// that are concerned at least, and fail with [ErrNotPermitted] without it. They are sent
+// once, so that one that fails with [ErrBrokerLost] may have been carried out. The broker
+// tells each to its observers ([EventOperated]), also those that it refuses.
 func (c *Client) Pause(ctx context.Context, service string, options ...CallOption) error {
 	return c.operate(ctx, mmiPause, operationParams{Service: service}, nil, options)
 }

@@ -159,6 +159,7 @@ func (s *stage) begin(core *majordomo.Broker) {
 func (s *stage) end() {
 	_ = s.do(context.Background(), func(core *majordomo.Broker) {
 		s.ended = true
+		s.work.close()
 		s.timer.Stop()
 		core.SetObserve(false)
 	})

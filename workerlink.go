@@ -210,8 +210,11 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 		case majordomo.WorkerCancel:
 			a.Job.Data.(*task).cancel(a.Err) // now: later the job may be another request's
 		case majordomo.WorkerCredit:
-			a.Job.Data.(*task).credit.add(a.N)
+			if s := a.Job.Data.(*task).stream; s != nil {
+				s.credit.add(a.N)
+			}
 		case majordomo.WorkerFinished:
+			l.work.close()
 			t.after = append(t.after, workerNews{WorkerAction: *a})
 		default:
 			t.after = append(t.after, workerNews{*a, l.link.brokers[a.Broker].Addr})

@@ -375,3 +375,10 @@ func (b *Broker) allowed(p *Peer, right Right, service []byte) bool {
 	}
 	return right != MayOperate || p.id.Local || b.cfg.Operate
 }
+
+// allowedPartly says whether p, which doesn't have the right over all services, may
+// have it over some.
+func (b *Broker) allowedPartly(p *Peer, right Right) bool {
+	a := b.cfg.Authorizer
+	return a != nil && a.Partly(p.id, right)
+}

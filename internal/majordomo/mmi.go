@@ -79,9 +79,8 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		return b.askedToOperate(p, name, isRPC, params)
 	case !mmiOthers[name]:
 		return nil, &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
-	case name == mdp.MMIServices && !b.allowed(p, MaySee, []byte(params.Service)),
-		name == mdp.MMIStatus && !b.allowed(p, MaySee, nil):
-		return nil, notPermitted(name)
+	case name == mdp.MMIServices || name == mdp.MMIStatus:
+		return b.askedToSee(p, name, isRPC, params)
 	case !isRPC:
 		return nil, needsRPC(name)
 	}
@@ -101,7 +100,7 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		}
 		b.cancel(r)
 		return struct{}{}, nil
-	case mdp.MMICredit:
+	default: // mdp.MMICredit
 		r := b.index.find(p, params.ID)
 		if r == nil {
 			return nil, notAsked()
@@ -113,11 +112,35 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 			b.tellCredit(r, params.N)
 		}
 		return struct{}{}, nil
-	case mdp.MMIServices:
-		return b.docs(params.Service), nil
-	default: // mdp.MMIStatus
-		return b.Snapshot(), nil
 	}
+}
+
+// sight says which services somebody sees; nil: all.
+type sight func(service string) bool
+
+func (sees sight) of(service string) bool { return sees == nil || sees(service) }
+
+// askedToSee answers what p asks for, as far as p may see it.
+func (b *Broker) askedToSee(p *Peer, name string, isRPC bool, params *mmiParams) (any, *failure) {
+	service := params.Service
+	if name == mdp.MMIStatus {
+		service = "" // it reads no params
+	}
+	var sees sight
+	switch {
+	case b.allowed(p, MaySee, []byte(service)):
+	case service == "" && b.allowedPartly(p, MaySee):
+		sees = func(service string) bool { return b.allowed(p, MaySee, []byte(service)) }
+	default:
+		return nil, notPermitted(name)
+	}
+	switch {
+	case !isRPC:
+		return nil, needsRPC(name)
+	case name == mdp.MMIStatus:
+		return b.snapshot(sees), nil
+	}
+	return b.docs(service, sees), nil
 }
 
 // mmiOthers are the management requests that are neither for everybody in any

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 
@@ -32,6 +33,14 @@ func (p *Presence) check() *failure {
 	}
 	if p.PID < 0 {
 		return &failure{code: jsonrpc.CodeInvalidParams, text: "pid is negative"}
+	}
+	return nil
+}
+
+// Check says for what a broker would refuse p, or nil.
+func (p *Presence) Check() error {
+	if f := p.check(); f != nil {
+		return errors.New(f.text)
 	}
 	return nil
 }
