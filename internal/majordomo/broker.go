@@ -66,6 +66,7 @@ type Broker struct {
 	// stood still.
 	lenient time.Duration
 
+	pongs      [2]written // the answers to mmi.ping, see pong
 	free       []*request
 	freeQueues []*callerQueue
 	single     [1][]byte // for the body of one frame that is being sent

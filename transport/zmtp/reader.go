@@ -13,8 +13,8 @@ import (
 
 const (
 	// minChunk is the first and the smallest chunk that a reader reads to, and the
-	// largest that an idle connection keeps.
-	minChunk = 4 << 10
+	// largest that an idle connection keeps: room for some signs of life.
+	minChunk = 1 << 10
 	maxChunk = 64 << 10
 	// minRead is the smallest room that is worth a read.
 	minRead = 512
@@ -22,8 +22,11 @@ const (
 	ownBelow = 16 << 10
 	// firstGrant is how much memory a large frame gets before a byte of it came.
 	firstGrant = 256 << 10
-	// frameChunk is how many frames the slices of messages are cut from.
-	frameChunk = 128
+	// frameChunk is how many frames the slices of messages are cut from, and
+	// loneFrameChunk the same where messages come one at a time: an idle connection
+	// keeps what is left of it.
+	frameChunk     = 128
+	loneFrameChunk = 16
 	// keptBatch is the largest batch, in messages, that an idle connection keeps.
 	keptBatch = 128
 )
@@ -290,7 +293,11 @@ func (r *reader) add(body []byte, more bool) error {
 func (r *reader) newMessage() transport.Message {
 	const usual = 8
 	if cap(r.frames)-len(r.frames) < usual {
-		r.frames, r.cutSize = make([][]byte, 0, frameChunk), 0
+		size := frameChunk
+		if len(r.batch) == 0 {
+			size = loneFrameChunk
+		}
+		r.frames, r.cutSize = make([][]byte, 0, size), 0
 	}
 	at := len(r.frames)
 	return r.frames[at:at:cap(r.frames)]
