@@ -189,13 +189,6 @@ func BenchmarkPing(b *testing.B) {
 	}
 }
 
-// Of a ping without params there remain its name, and its share of the chunks that the
-// answer is cut from. Not parallel: AllocsPerRun counts for the whole program.
-func TestPingAllocates(t *testing.T) {
-	ping := newPinging(t)
-	require.Less(t, testing.AllocsPerRun(1000, ping), 1.5)
-}
-
 // newPinging returns what has the one client of a broker ask mmi.ping.
 func newPinging(tb testing.TB) (ping func()) {
 	tb.Helper()

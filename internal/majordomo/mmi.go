@@ -77,7 +77,7 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		if isRPC && !p.held {
 			p.held = true
 			if !p.beat.pending() {
-				b.wheel.set(&p.beat, b.now+b.cfg.expiry())
+				b.wheel.set(&p.beat, b.lookBefore(b.now+b.cfg.expiry()))
 			}
 		}
 		return b.pong(), nil
