@@ -113,3 +113,30 @@ func TestReaderShedsItsBatch(t *testing.T) {
 		require.True(t, keeps(), "it is small")
 	})
 }
+
+// What a connection keeps that says little at a time is small, and messages that come
+// in crowds are cut from larger pieces.
+func TestReaderKeepsLittleForLittle(t *testing.T) {
+	t.Parallel()
+	cfg := Config{}.withDefaults()
+	r := reader{cfg: &cfg}
+	defer r.stop()
+	ping := message("", "MDPC02", "\x01", "mmi.ping", string(make([]byte, 60)))
+	read := func(b []byte) {
+		r.took(copy(r.buffer(), b))
+		batch, err := r.cut()
+		require.NoError(t, err)
+		clear(batch)
+	}
+	for range 100 {
+		read(ping)
+		require.LessOrEqual(t, len(r.chunk), 1<<10)
+		require.LessOrEqual(t, cap(r.frames), loneFrameChunk)
+	}
+	crowd := slices.Repeat(ping, 10)
+	for range 3 {
+		r.chunk, r.begin, r.end, r.size = nil, 0, 0, maxChunk
+		read(crowd)
+	}
+	require.Greater(t, cap(r.frames), loneFrameChunk)
+}
