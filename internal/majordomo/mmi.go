@@ -157,7 +157,7 @@ func (b *Broker) pong() *written {
 		pong = &b.pongs[1]
 	}
 	if *pong == nil {
-		*pong, _ = json.Marshal(&Pong{ // texts and numbers: it never fails
+		*pong, _ = json.Marshal(&Pong{ //nolint:errchkjson // it never fails: the type has texts and numbers only
 			Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Draining: b.draining,
 			HeartbeatMS: b.cfg.HeartbeatInterval.Milliseconds(), Liveness: b.cfg.Liveness,
 		})

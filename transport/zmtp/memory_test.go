@@ -114,29 +114,46 @@ func TestReaderShedsItsBatch(t *testing.T) {
 	})
 }
 
-// What a connection keeps that says little at a time is small, and messages that come
-// in crowds are cut from larger pieces.
+// What a connection keeps that says little is small. A busy one cuts from larger
+// pieces, and doesn't keep them when it is idle.
 func TestReaderKeepsLittleForLittle(t *testing.T) {
-	t.Parallel()
-	cfg := Config{}.withDefaults()
-	r := reader{cfg: &cfg}
-	defer r.stop()
-	ping := message("", "MDPC02", "\x01", "mmi.ping", string(make([]byte, 60)))
-	read := func(b []byte) {
-		r.took(copy(r.buffer(), b))
-		batch, err := r.cut()
-		require.NoError(t, err)
-		clear(batch)
-	}
-	for range 100 {
-		read(ping)
-		require.LessOrEqual(t, len(r.chunk), 1<<10)
-		require.LessOrEqual(t, cap(r.frames), loneFrameChunk)
-	}
-	crowd := slices.Repeat(ping, 10)
-	for range 3 {
-		r.chunk, r.begin, r.end, r.size = nil, 0, 0, maxChunk
-		read(crowd)
-	}
-	require.Greater(t, cap(r.frames), loneFrameChunk)
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{}.withDefaults()
+		r := reader{cfg: &cfg}
+		defer r.stop()
+		ping := message("", "MDPC02", "\x01", "mmi.ping", string(make([]byte, 60)))
+		pings := func(every time.Duration) {
+			for range 100 {
+				r.resume()
+				r.took(copy(r.buffer(), ping))
+				batch, err := r.cut()
+				require.NoError(t, err)
+				require.Len(t, batch, 1)
+				clear(batch)
+				r.wait()
+				<-time.After(every)
+			}
+		}
+		keeps := func() (chunk, frames int) {
+			r.waiting.mu.Lock()
+			defer r.waiting.mu.Unlock()
+			return cap(r.chunk), cap(r.frames)
+		}
+		for range 2 {
+			pings(2500 * time.Millisecond)
+			chunk, frames := keeps()
+			require.LessOrEqual(t, chunk, minChunk)
+			require.LessOrEqual(t, frames, idleFrameChunk)
+
+			pings(time.Millisecond)
+			chunk, frames = keeps()
+			require.Equal(t, busyChunk, chunk)
+			require.Equal(t, frameChunk, frames)
+
+			<-time.After(2 * keepChunk)
+			chunk, frames = keeps()
+			require.Zero(t, chunk)
+			require.Zero(t, frames)
+		}
+	})
 }
