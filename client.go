@@ -396,7 +396,7 @@ func (c *Client) send(ctx context.Context, in *Invocation) (json.RawMessage, err
 	defer c.recycle(k)
 	q := &k.request
 	q.Service, q.Method, q.Params = spec.signature.frame, spec.signature.full, in.Params
-	now := c.link.clock.now()
+	now := c.link.work.clock.now()
 	q.Deadline = c.deadline(ctx, now, spec.options.timeout, spec.options.bounded)
 	q.Notify, q.Idempotent, q.Key, q.NoRetry = in.Notify, spec.options.idempotent, spec.options.key, spec.options.noRetry
 	q.Hedge = c.hedge(in, &spec.options)
@@ -466,7 +466,7 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 			return c.outcome(ctx, k)
 		case len(values) > 0:
 			k.spoken = true
-			c.link.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values), bytes: bytes})
+			c.link.work.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values), bytes: bytes})
 		default:
 			select {
 			case <-k.parts.more:

@@ -40,8 +40,8 @@ func TestNothingIsHandedOverAfterTheEnd(t *testing.T) {
 		c, err := NewClient(ClientConfig{Transport: network, Brokers: brokers})
 		require.NoError(t, err)
 		l := c.link
-		leave := func(f func()) { l.submit(clientWork{look: f}) }
-		run := func() { l.run(l.clock.now(), l.scratch.Get().(*clientTurn), 0) }
+		leave := func(f func()) { l.work.submit(clientWork{look: f}) }
+		run := func() { l.work.empty(l.work.clock.now(), l.work.turn(), 0) }
 		require.True(t, l.work.enter(clientWork{}))
 		require.False(t, spend(t, leave, run), "before it isn't so")
 		require.NoError(t, c.Close())
@@ -53,11 +53,11 @@ func TestNothingIsHandedOverAfterTheEnd(t *testing.T) {
 		w, err := NewWorker(WorkerConfig{Transport: network, Brokers: brokers}, NewService("tea"))
 		require.NoError(t, err)
 		l := w.link
-		leave := func(f func()) { l.submit(workerWork{look: f}) }
-		run := func() { l.run(l.clock.now(), l.scratch.Get().(*workerTurn), 0) }
+		leave := func(f func()) { l.work.submit(workerWork{look: f}) }
+		run := func() { l.work.empty(l.work.clock.now(), l.work.turn(), 0) }
 		require.True(t, l.work.enter(workerWork{}))
 		require.False(t, spend(t, leave, run), "before it isn't so")
-		l.link.tasks.Wait()
+		l.work.relays.Wait()
 		require.NoError(t, w.Shutdown(t.Context()))
 		require.True(t, l.work.enter(workerWork{}))
 		require.True(t, spend(t, leave, run))
@@ -70,7 +70,7 @@ func TestNothingIsHandedOverAfterTheEnd(t *testing.T) {
 		leave := func(f func()) {
 			s.submit(&turn{events: []majordomo.Event{{Kind: majordomo.Wake}}, do: func(*majordomo.Broker) { f() }})
 		}
-		run := func() { s.run(time.Now(), s.turns.Get().(*turn), 0) }
+		run := func() { s.work.empty(time.Now(), s.work.turn(), 0) }
 		require.True(t, s.work.enter(nil))
 		require.False(t, spend(t, leave, run), "before it isn't so")
 		require.NoError(t, b.Shutdown(t.Context()))

@@ -45,7 +45,7 @@ func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([]
 	k := c.calls.Get().(*call)
 	defer c.recycle(k)
 	k.opaque, k.request.Window = true, 1 // partial replies are wanted
-	now := l.clock.now()
+	now := l.work.clock.now()
 	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, deadline
 	l.start(now, k)
 	l.wait(ctx, k)

@@ -269,18 +269,19 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.mu.Unlock()
 	defer close(w.ended)
 
-	w.link.submit(workerWork{kind: majordomo.WorkerStart})
+	w.link.work.submit(workerWork{kind: majordomo.WorkerStart})
 	defer w.discover(ctx)()
 	var err error
 	select {
 	case <-w.link.finished:
 	case <-ctx.Done():
 		err = ctx.Err()
-		w.link.submit(workerWork{kind: majordomo.WorkerStop})
+		w.link.work.submit(workerWork{kind: majordomo.WorkerStop})
 		<-w.link.finished
 	}
 	w.pool.close()
 	w.link.link.tasks.Wait()
+	w.link.work.relays.Wait()
 	return err
 }
 
@@ -294,7 +295,7 @@ func (w *Worker) discover(ctx context.Context) (end func()) {
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		err := watchDiscovery(ctx, w.cfg.Discovery, func(found []transport.Endpoint) {
-			w.link.submit(workerWork{kind: majordomo.WorkerBrokers, found: slices.Clone(found)})
+			w.link.work.submit(workerWork{kind: majordomo.WorkerBrokers, found: slices.Clone(found)})
 		}, func(why error) {
 			w.troubled(why)
 			w.logger.Error(textMemberEnded, "error", why)
@@ -323,7 +324,7 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 		close(w.ended)
 	}
 	w.mu.Unlock()
-	w.link.submit(workerWork{kind: majordomo.WorkerDrain})
+	w.link.work.submit(workerWork{kind: majordomo.WorkerDrain})
 	select {
 	case <-w.ended:
 		return nil
@@ -334,7 +335,7 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 		return nil // that it is over counts for more than that ctx is, too
 	default:
 	}
-	w.link.submit(workerWork{kind: majordomo.WorkerStop})
+	w.link.work.submit(workerWork{kind: majordomo.WorkerStop})
 	return ctx.Err()
 }
 
@@ -395,7 +396,7 @@ type WorkerBroker struct {
 // for any broker.
 func (w *Worker) Brokers() []WorkerBroker {
 	done := make(chan []WorkerBroker, 1)
-	w.link.submit(workerWork{look: func() { done <- w.link.brokers() }})
+	w.link.work.submit(workerWork{look: func() { done <- w.link.brokers() }})
 	return <-done
 }
 

@@ -54,6 +54,6 @@ func (p *Peer) introduce(said Presence) *failure {
 	if f := said.check(); f != nil {
 		return f
 	}
-	p.presence = &said
+	p.presence = new(said) // only what is kept is an allocation
 	return nil
 }

@@ -183,18 +183,18 @@ func TestWorkerSessionUseless(t *testing.T) {
 				require.Empty(t, b.pass(49*time.Millisecond))
 				require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 			}
-			require.Equal(t, 10, b.link().failures)
+			require.Equal(t, 10, b.link().redial.failures)
 			b.serve()
 			b.heartbeat()
-			require.Equal(t, 10, b.link().failures)
+			require.Equal(t, 10, b.link().redial.failures)
 			b.pass(7 * time.Second)
-			require.Equal(t, 10, b.link().failures)
+			require.Equal(t, 10, b.link().redial.failures)
 			b.pass(499 * time.Millisecond)
 			b.heartbeat()
-			require.Equal(t, 10, b.link().failures)
+			require.Equal(t, 10, b.link().redial.failures)
 			b.pass(time.Millisecond)
 			b.heartbeat()
-			require.Zero(t, b.link().failures)
+			require.Zero(t, b.link().redial.failures)
 		})
 	}
 }

@@ -49,7 +49,7 @@ type workerLink struct {
 	state    workerState
 	plain    bool // the broker speaks MDP alone
 	conn     uint64
-	failures int           // in a row; a connection that lasts for one liveness time ends the row
+	redial   redial
 	since    time.Duration // when the broker took the worker
 	trouble  error
 	identity Registered      // what the broker last answered; zero where it is plain
@@ -171,9 +171,8 @@ func (l *workerLink) lost(why error, hangup bool) {
 		l.note("no connection; the broker is served over another address", why)
 		l.park()
 	default:
-		l.failures++
 		cfg := &l.session.cfg
-		wait := backoff(cfg.RedialMin, cfg.RedialMax, l.failures-1, cfg.Random)
+		wait := l.redial.failed(cfg.RedialMin, cfg.RedialMax, cfg.Random)
 		l.note("no connection, to be dialled again in "+wait.Round(time.Millisecond).String(), why)
 		l.rest(l.session.now + wait)
 	}
@@ -305,10 +304,8 @@ func (l *workerLink) message(ev *WorkerEvent) {
 		return
 	}
 	l.heard = l.session.now
-	if l.state >= workerServing && c.Kind != mdp.Disconnect && l.heard-l.since >= l.limit() {
-		// To be taken isn't enough: a broker that takes everybody and then drops them
-		// would be dialled without a pause.
-		l.failures = 0
+	if l.state >= workerServing && c.Kind != mdp.Disconnect {
+		l.redial.lived(l.heard-l.since, l.limit())
 	}
 	switch c.Kind {
 	case mdp.WorkerRequest:

@@ -286,7 +286,7 @@ func (s *WorkerSession) plan(used bool) {
 			known++
 		}
 		switch {
-		case l.state == workerDialing && l.failures == 0 && l.twin == nil && s.cfg.Speak == SpeakMesh:
+		case l.state == workerDialing && l.redial.failures == 0 && l.twin == nil && s.cfg.Speak == SpeakMesh:
 			coming++ // what it needs needn't be given first to others that come
 		case l.plain || l.share.fixed || l.share.drained || l.state < workerConnected || l.state > workerServing:
 			room -= l.holds()

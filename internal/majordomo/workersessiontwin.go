@@ -96,7 +96,7 @@ func (l *workerLink) probed(ev *WorkerEvent) {
 		l.connected()
 		return
 	}
-	l.failures, l.trouble = 0, nil
+	l.redial, l.trouble = redial{}, nil
 	l.hangup()
 	l.disconnected()
 	l.park()
