@@ -57,7 +57,7 @@ func TestClientLinkFullForBoth(t *testing.T) {
 		wire.refuse.Store(2)
 		k := newCall().(*call)
 		k.request.Service, k.request.Method = []byte("tea"), "tea.brew"
-		c.link.start(c.link.clock.now().Add(3*time.Second), k) // the ping is due as well
+		c.link.start(time.Now().Add(3*time.Second), k) // the ping is due as well
 		<-k.done
 		require.True(t, k.failed)
 		require.Zero(t, wire.refuse.Load(), "both were refused")
