@@ -191,6 +191,25 @@ func TestClientBrokerThatDoesntLast(t *testing.T) {
 
 // TestClientTwinsThatDontLast has two endpoints lead to a broker that answers and is
 // gone: each time, the other endpoint is asked at once, and that must not go round.
+// A broker that discovery leaves out and finds again isn't waited for: it began anew.
+func TestClientDialsWhatIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	b := newClientBed(t, ClientConfig{Brokers: 2, RedialMin: time.Hour, RedialMax: time.Hour, Random: func() uint64 { return uint64(time.Hour) - 1 }})
+	b.wake()
+	b.serveOn(b.to(1), "1")
+	b.step(&ClientEvent{Kind: ClientDialFailed, Conn: b.to(0), Err: errClientCut})
+	dials := b.last
+	b.pass(time.Minute)
+	b.brokersAre(0, 1)
+	b.wake()
+	require.Equal(t, dials, b.last, "nothing has changed")
+	b.brokersAre(1)
+	b.brokersAre(0, 1)
+	b.wake()
+	require.Equal(t, dials+1, b.last)
+	require.Equal(t, dials+1, b.to(0))
+}
+
 func TestClientTwinsThatDontLast(t *testing.T) {
 	t.Parallel()
 	b := newClientBed(t, ClientConfig{Brokers: 2})

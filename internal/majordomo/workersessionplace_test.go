@@ -42,6 +42,18 @@ func TestWorkerSessionPlaces(t *testing.T) {
 	require.Equal(t, []string{"finished"}, workerKinds(newWorkerBed(t, WorkerConfig{Brokers: -1, MaxBrokers: 1}).stop()))
 }
 
+// A broker that discovery leaves out and finds again isn't waited for: it began anew.
+func TestWorkerSessionDialsWhatIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	b := newWorkerBed(t, WorkerConfig{Brokers: 1, RedialMin: time.Hour, RedialMax: time.Hour, Random: func() uint64 { return uint64(time.Hour) - 1 }})
+	b.dialFailed(1)
+	b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{0}})
+	require.EqualValues(t, 1, b.dials, "nothing has changed")
+	b.step(&WorkerEvent{Kind: WorkerBrokers})
+	b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{0}})
+	require.EqualValues(t, 2, b.dials)
+}
+
 // TestWorkerSessionPlaceOfOneThatFails gives the place of a broker that can't be reached
 // to one that may be, and back when nobody else is left.
 func TestWorkerSessionPlaceOfOneThatFails(t *testing.T) {
