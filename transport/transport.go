@@ -144,9 +144,11 @@ type Receiver interface {
 // Link is what both ends of a connection can do.
 type Link interface {
 	// Send queues m for the other side. It never blocks, it runs no receiver,
-	// and nothing is written before Flush, but where the queue is full. Once a link has ended Send returns an
-	// error that says why. A peer whose queue is full is dropped: its Send
-	// returns ErrSlowPeer and its receiver's Gone follows.
+	// and nothing is written before Flush, but where the queue is full. Once a
+	// link has ended Send returns an error that says why. A peer whose queue is
+	// full is dropped: its Send returns ErrSlowPeer and its receiver's Gone
+	// follows. A peer that reads may be sent twice as much as the queue takes
+	// in one turn.
 	Send(m Message) error
 	// Flush starts writing what was queued, without waiting for the other side.
 	// Calls at the same time are safe; messages leave in the order of Send. It

@@ -4,7 +4,7 @@ const { setTimeout: sleep } = require("node:timers/promises");
 const zmq = require("zeromq");
 const { CLIENT, ASK, LAST, ...wire } = require("./mesh_wire");
 
-const EXPIRED = -32003, BROKER_LOST = -32014;
+const EXPIRED = -32003, CANCELLED = -32005, BROKER_LOST = -32014;
 const NO_WORKER = -32001, OVERLOADED = -32002, DRAINING = -32007;
 const AGAIN = [NO_WORKER, OVERLOADED, DRAINING]; // what may be otherwise in a moment
 
@@ -51,7 +51,10 @@ class Client {
     const left = Math.max(0, deadline - performance.now());
     // The broker says so when the time is over; it is waited for a little longer than that.
     const timer = setTimeout(() => put({ error: { code: EXPIRED, message: "no reply in time" }, local: true }), left + 500);
-    const cancel = () => this.notify("mmi.cancel", { id });
+    const cancel = () => {
+      if (this.waiting.has(id)) this.notify("mmi.cancel", { id });
+      else put({ error: { code: CANCELLED, message: "cancelled" }, local: true }); // it was never sent
+    };
     signal?.addEventListener("abort", cancel);
     const body = wire.encode(id, { method, meta: { ...meta, timeout_ms: Math.trunc(left) }, params });
     this.post({ service: method.slice(0, method.lastIndexOf(".")), body, id, put });
@@ -60,7 +63,7 @@ class Client {
         if (replies.length === 0) await new Promise((resolve) => (wake = resolve));
         const { last, result, error, local } = replies.shift();
         ended = last || (error && !local);
-        if (error) throw new wire.MeshError(error.code, error.message, error.data);
+        if (error) throw wire.MeshError.read(error);
         yield { last, result };
         if (++read === half && meta.window) {
           this.notify("mmi.credit", { id, n: read });
@@ -123,7 +126,7 @@ class Client {
       this.ping();
       this.watch();
       try {
-        for await (const [, command, , ...body] of this.link) this.take(command[0], body);
+        for await (const [, command, service, ...body] of this.link) this.take(command[0], service.toString(), body);
       } catch (e) {
         console.error("the connection ended:", e);
       }
@@ -147,7 +150,7 @@ class Client {
     this.timer = setTimeout(() => this.watch(), Math.min(due(), end) - now);
   }
 
-  take(command, body) {
+  take(command, service, body) {
     this.heard = performance.now();
     let reply;
     try {
@@ -155,7 +158,7 @@ class Client {
     } catch {
       return; // the empty answer to a notification, or nothing that anybody waits for
     }
-    if (reply.id === "ping") {
+    if (service === "mmi.ping") { // a worker may write any id
       const { heartbeat_ms: interval, liveness, draining } = reply.result;
       Object.assign(this, { known: true, leaving: this.leaving || draining === true, interval, liveness });
       if (!this.leaving) this.ceiling = 100;

@@ -12,6 +12,12 @@ class MeshError extends Error {
     Object.assign(this, { name: "MeshError", code, data });
   }
 
+  // read makes an error of what a reply has as one, which may be anything.
+  static read({ code, message, data }) {
+    const right = Number.isInteger(code) && typeof message === "string";
+    return right ? new MeshError(code, message, data) : new MeshError(-32603, "the reply's error can't be read");
+  }
+
   wire() {
     return { code: this.code, message: this.message, data: this.data };
   }

@@ -11,9 +11,8 @@ class Worker {
   constructor(brokers, service, methods, { idempotent = [], capacity = 8, instance = "" } = {}) {
     Object.assign(this, { brokers, service, capacity, running: 0, stopping: new AbortController() });
     this.methods = new Map(Object.entries(methods).map(([name, handler]) => [`${service}.${name}`, handler]));
-    const contract = Object.keys(methods).map((name) => ({ name, idempotent: idempotent.includes(name) }));
-    this.registration = { instance, host: os.hostname(), pid: process.pid, cancel: true, credit: true };
-    this.registration.services = [{ name: service, methods: contract }];
+    const services = [{ name: service, methods: Object.keys(methods).map((name) => ({ name, idempotent: idempotent.includes(name) })) }];
+    this.registration = { instance, host: os.hostname(), pid: process.pid, cancel: true, credit: true, services };
   }
 
   // stop has run return once everything that runs was answered.
@@ -25,11 +24,9 @@ class Worker {
 
   // run serves brokers in turn until stop.
   async run() {
-    const { signal } = this.stopping;
-    for (let i = 0, ceiling = 100; !signal.aborted; i++) {
-      Object.assign(this, { requests: new Map(), registered: false, leaving: false, interval: 2500, liveness: 3 });
-      this.link = new zmq.Dealer({ linger: 1000 }); // always a new one: brokers know us by it
-      this.sent = Promise.resolve();
+    for (let i = 0, ceiling = 100, { signal } = this.stopping; !signal.aborted; i++) {
+      Object.assign(this, { requests: new Map(), ended: [], registered: false, leaving: false, interval: 2500, liveness: 3 });
+      Object.assign(this, { sent: Promise.resolve(), link: new zmq.Dealer({ linger: 1000 }) }); // always a new one: brokers know us by it
       this.link.connect(this.brokers[i % this.brokers.length]);
       await this.serve().catch((e) => console.error("the connection ended:", e));
       clearTimeout(this.timer);
@@ -95,21 +92,22 @@ class Worker {
   async take(request) {
     const known = this.requests.get(request.token);
     if (known) return known.told(request); // the broker has word of a request that runs
-    if (["rpc.cancel", "rpc.credit"].includes(request.method)) return; // or of one that has ended
+    if (["rpc.cancel", "rpc.credit"].includes(request.method) && this.ended.includes(request.token)) return; // or of one that has ended
     if (this.running >= this.capacity) {
       const error = { code: -32012, message: "no room" }; // the broker puts it back, and waits for a FINAL or a registration
+      this.ended.push(request.token);
       this.refused = true;
       return this.send(WORKER, FINAL, request.address, "", wire.encode(request.id ?? null, { error }));
     }
     this.requests.set(request.token, request);
     this.running++;
-    const reply = (command, body) => {
-      if (this.requests.get(request.token) === request) this.send(WORKER, command, request.address, "", body);
-    }; // what is of a connection that has ended is dropped
+    const ours = () => this.requests.get(request.token) === request; // else it is of a connection that has ended
+    const reply = (command, body) => ours() && this.send(WORKER, command, request.address, "", body);
     const body = await request.run(this.methods, (part) => reply(PARTIAL, part)).catch((e) => request.failed(e));
     this.running--;
     reply(FINAL, body);
-    if (this.requests.get(request.token) === request) this.requests.delete(request.token);
+    // Word of it may be on its way.
+    if (ours() && this.requests.delete(request.token) && this.ended.push(request.token) > 1000) this.ended.shift();
     if (this.refused && !this.stopping.signal.aborted) this.register(this.capacity); // there is room now
     this.refused = false;
     this.leave();

@@ -13,6 +13,13 @@ class Error(Exception):
         super().__init__(f"{message} ({code})")
         self.code, self.message, self.data = code, message, data
 
+    @classmethod
+    def read(cls, error):
+        """Makes an error of what a reply has as one, which may be anything."""
+        code, message, data = map(error.get, ("code", "message", "data")) if isinstance(error, dict) else (None, None, None)
+        right = isinstance(code, int) and isinstance(message, str)
+        return cls(code, message, data) if right else cls(-32603, "the reply's error can't be read")
+
     def wire(self):
         error = {"code": self.code, "message": self.message}
         return error if self.data is None else {**error, "data": self.data}
@@ -25,7 +32,8 @@ class Error(Exception):
         return self.said_by_broker().get("handed_over") is not False
 
     def retry_after(self):
-        return self.said_by_broker().get("retry_after_ms", 0) / 1000
+        ms = self.said_by_broker().get("retry_after_ms")
+        return ms / 1000 if isinstance(ms, (int, float)) else 0
 
 
 def encode(id, **members):
@@ -53,7 +61,7 @@ class Request:
                 self.params, self.meta = params, meta
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             pass  # no JSON-RPC: there is no method, which the worker says
-        self.credit = threading.Semaphore(max(0, window))  # how many values of a stream may be sent
+        self.room, self.credit = threading.Condition(), window  # how many values of a stream may be sent
 
     def left(self):
         """Returns for how many seconds somebody still waits for the result."""
@@ -63,11 +71,14 @@ class Request:
         if notice.method == "rpc.cancel":
             self.cancel()
         elif notice.method == "rpc.credit":
-            self.credit.release(notice.params["n"])
+            with self.room:
+                self.credit += notice.params["n"]
+                self.room.notify()
 
     def cancel(self):
         self.cancelled.set()
-        self.credit.release()  # wakes a stream that waits for credit
+        with self.room:
+            self.room.notify()  # wakes a stream that waits for credit
 
     def body(self, **outcome):
         return b"" if self.notification else encode(self.id, **outcome)
@@ -92,7 +103,9 @@ class Request:
         if not inspect.isgenerator(result):
             return result
         for value in result:
-            self.credit.acquire()
+            with self.room:
+                self.room.wait_for(lambda: self.credit > 0 or self.cancelled.is_set())
+                self.credit -= 1
             if self.cancelled.is_set():
                 raise Error(-32005, "cancelled")
             part(self.body(result=value))

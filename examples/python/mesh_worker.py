@@ -2,7 +2,7 @@
 
 An event loop owns the socket; handlers are plain functions and may block. docs/protocol.md explains the steps.
 """
-import asyncio, inspect, itertools, json, logging, os, random, socket, time
+import asyncio, collections, inspect, itertools, json, logging, os, random, socket, time
 from concurrent.futures import ThreadPoolExecutor
 
 import zmq, zmq.asyncio
@@ -27,6 +27,7 @@ class Worker:
         ceiling, stopped = 0.1, asyncio.create_task(self.stopped.wait())
         while not stopped.done():
             self.requests, self.registered, self.refused, self.barrier = {}, False, False, asyncio.Event()
+            self.ended = collections.deque(maxlen=1000)  # the addresses of those that had their FINAL last
             with zmq.asyncio.Context.instance().socket(zmq.DEALER) as self.link:  # always new: brokers know us by it
                 self.link.connect(next(self.brokers))
                 serving = asyncio.create_task(self.serve())
@@ -85,11 +86,12 @@ class Worker:
     def take(self, request):
         if known := self.requests.get(request.address):
             known.told(request)  # the broker has word of a request that runs
-        elif request.method in ("rpc.cancel", "rpc.credit"):
-            pass  # or of one that has ended
+        elif request.method in ("rpc.cancel", "rpc.credit") and request.address in self.ended:
+            pass  # or of one that has ended; but a client may call a method so, and wants to be answered
         elif len(self.tasks) >= self.capacity:  # the broker puts it back, and waits for a FINAL or a registration
             error = {"code": -32012, "message": "no room"}
             self.send(WORKER, FINAL, request.address, b"", encode(request.id, error=error))
+            self.ended.append(request.address)
             self.refused = True
         else:
             self.requests[request.address] = request
@@ -112,3 +114,4 @@ class Worker:
             self.send(WORKER, command, request.address, b"", body)
             if command == FINAL:
                 del self.requests[request.address]
+                self.ended.append(request.address)

@@ -14,11 +14,12 @@ func TestConformanceInBubble(t *testing.T) { transporttest.RunInBubble(t, fixtur
 
 func fixture(t *testing.T) transporttest.Fixture {
 	t.Helper()
-	const maxMessageBytes, maxFrames = 8 << 20, 100
+	const maxMessageBytes, maxFrames, maxQueued = 8 << 20, 100, 5000
 	net := New(inproc.New(inproc.Config{
-		MaxQueuedBytes:  16 << 20,
-		MaxMessageBytes: maxMessageBytes,
-		MaxFrames:       maxFrames,
+		MaxQueuedMessages: maxQueued,
+		MaxQueuedBytes:    16 << 20,
+		MaxMessageBytes:   maxMessageBytes,
+		MaxFrames:         maxFrames,
 	}), Config{})
 	t.Cleanup(func() { _ = net.Close() })
 	return transporttest.Fixture{
@@ -27,6 +28,7 @@ func fixture(t *testing.T) transporttest.Fixture {
 		BadAddrs:        []string{"inproc://"},
 		MaxMessageBytes: maxMessageBytes,
 		MaxFrames:       maxFrames,
+		MaxQueued:       maxQueued,
 		Cut:             func(c transport.Conn) { net.Crash(c.(*conn).label) },
 	}
 }

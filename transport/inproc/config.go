@@ -22,10 +22,11 @@ const frameOverhead = 24
 // Config bounds what a [Network] holds. The zero value is useful.
 type Config struct {
 	// MaxQueuedMessages bounds the messages that wait in one direction of one
-	// connection. If zero, DefaultMaxQueuedMessages.
+	// connection, and twice as many where none was flushed and isn't received yet. If
+	// zero, DefaultMaxQueuedMessages.
 	MaxQueuedMessages int
 	// MaxQueuedBytes bounds the bytes that wait in one direction of one
-	// connection; each frame counts with 24 bytes more than it has. An empty
+	// connection, likewise; each frame counts with 24 bytes more than it has. An empty
 	// queue takes any message that the other limits allow. If zero,
 	// DefaultMaxQueuedBytes.
 	MaxQueuedBytes int

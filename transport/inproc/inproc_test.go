@@ -8,17 +8,19 @@ import (
 )
 
 func fixture(*testing.T) transporttest.Fixture {
-	const maxMessageBytes, maxFrames = 8 << 20, 100
+	const maxMessageBytes, maxFrames, maxQueued = 8 << 20, 100, 5000
 	return transporttest.Fixture{
 		Transport: inproc.New(inproc.Config{
-			MaxQueuedBytes:  16 << 20,
-			MaxMessageBytes: maxMessageBytes,
-			MaxFrames:       maxFrames,
+			MaxQueuedMessages: maxQueued,
+			MaxQueuedBytes:    16 << 20,
+			MaxMessageBytes:   maxMessageBytes,
+			MaxFrames:         maxFrames,
 		}),
 		Addr:            func() string { return "inproc://*" },
 		BadAddrs:        []string{"inproc://", "inproc://tea*", "inproc:tea"},
 		MaxMessageBytes: maxMessageBytes,
 		MaxFrames:       maxFrames,
+		MaxQueued:       maxQueued,
 	}
 }
 

@@ -178,13 +178,14 @@ func TestQueueIsBounded(t *testing.T) {
 	for name, test := range map[string]struct {
 		cfg     inproc.Config
 		message transport.Message
-		fits    int
+		fits    int // where some of it waits for the receiver
+		turn    int // where nothing does, as nothing was flushed
 	}{
-		"messages":          {inproc.Config{MaxQueuedMessages: 5}, kilobyte, 5},
-		"bytes":             {inproc.Config{MaxQueuedBytes: 5 * 1024}, kilobyte, 5},
-		"frames count":      {inproc.Config{MaxQueuedBytes: 240}, make(transport.Message, 2), 5},
-		"one always fits":   {inproc.Config{MaxQueuedBytes: 1}, kilobyte, 1},
-		"exactly the limit": {inproc.Config{MaxQueuedBytes: 3 * 1024}, kilobyte, 3},
+		"messages":          {inproc.Config{MaxQueuedMessages: 5}, kilobyte, 5, 10},
+		"bytes":             {inproc.Config{MaxQueuedBytes: 5 * 1024}, kilobyte, 5, 10},
+		"frames count":      {inproc.Config{MaxQueuedBytes: 240}, make(transport.Message, 2), 5, 10},
+		"one always fits":   {inproc.Config{MaxQueuedBytes: 1}, kilobyte, 1, 1},
+		"exactly the limit": {inproc.Config{MaxQueuedBytes: 3 * 1024}, kilobyte, 3, 6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,21 +195,24 @@ func TestQueueIsBounded(t *testing.T) {
 				c := dial(t, n, l)
 				var peer transport.Peer
 				up, down := &inbox{}, &inbox{}
-				for range 2 { // once with what was read in between
-					for range test.fits {
-						require.NoError(t, c.Send(test.message))
-					}
-					require.ErrorIs(t, c.Send(test.message), transport.ErrFull)
-					if peer == nil {
-						serve(t, l, func(p transport.Peer) transport.Receiver {
-							peer = p
-							return up
-						})
-					}
+				for range test.fits {
+					require.NoError(t, c.Send(test.message))
 					c.Flush()
-					synctest.Wait()
 				}
-				require.Len(t, up.messages, 2*test.fits)
+				require.ErrorIs(t, c.Send(test.message), transport.ErrFull, "nobody reads")
+				serve(t, l, func(p transport.Peer) transport.Receiver {
+					peer = p
+					return up
+				})
+				synctest.Wait()
+				require.Len(t, up.messages, test.fits)
+				for range test.turn {
+					require.NoError(t, c.Send(test.message))
+				}
+				require.ErrorIs(t, c.Send(test.message), transport.ErrFull, "nothing was flushed")
+				c.Flush()
+				synctest.Wait()
+				require.Len(t, up.messages, test.fits+test.turn)
 
 				for range test.fits {
 					require.NoError(t, peer.Send(test.message))

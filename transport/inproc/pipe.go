@@ -43,12 +43,27 @@ func (p *pipe) send(m transport.Message) error {
 	if p.err != nil {
 		return p.err
 	}
-	if n := len(p.queue); n > 0 && (n >= p.cfg.MaxQueuedMessages || p.bytes+cost > p.cfg.MaxQueuedBytes) {
+	if !p.takes(cost) {
 		return transport.ErrFull
 	}
 	p.queue = append(p.queue, m)
 	p.bytes += cost
 	return nil
+}
+
+// ahead is how many times its bounds a queue may hold of which nothing waits for the
+// receiver. Much may be sent before anybody flushes, and then it isn't the receiver that
+// is slow.
+const ahead = 2
+
+// takes reports whether there is room for a message that costs so much. The caller
+// holds mu.
+func (p *pipe) takes(cost int) bool {
+	n, times := len(p.queue), 1
+	if p.flushed == 0 {
+		times = ahead
+	}
+	return n == 0 || n < times*p.cfg.MaxQueuedMessages && p.bytes+cost <= times*p.cfg.MaxQueuedBytes
 }
 
 // flush lets the receiver have what was queued.

@@ -52,6 +52,37 @@ func testPeerClose(b *bed) {
 	require.Error(b.t, c.Serve(context.Background(), c.Receive), "it stays dead")
 }
 
+// However much was flushed before an end is closed, the other side gets it if it reads.
+func testCloseAfterMany(b *bed) {
+	many := 1000
+	if b.MaxUnread > 0 {
+		many = b.MaxUnread
+	}
+	_, c, r := b.connect()
+	for _, end := range []struct {
+		from transport.Link
+		to   *recorder
+	}{{r, c.recorder}, {c, nil}} {
+		if end.to == nil { // the connection that the peer closed is over
+			_, c, r = b.connect()
+			end.from, end.to = c, r.recorder
+		}
+		for i := range many {
+			require.NoError(b.t, end.from.Send(number(i)))
+		}
+		end.from.Flush()
+		require.NoError(b.t, end.from.Close())
+		end.to.wantNumbers(0, many)
+	}
+	br, c, r := b.connect()
+	for i := range many {
+		require.NoError(b.t, r.Send(number(i)))
+	}
+	r.Flush()
+	require.NoError(b.t, br.Close())
+	c.wantNumbers(0, many)
+}
+
 // What a peer was sent before it was closed waits for a Conn that isn't served
 // yet.
 func testListenerClose(b *bed) {

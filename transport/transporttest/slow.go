@@ -113,6 +113,42 @@ func testSlowListener(b *bed) {
 	require.ErrorIs(b.t, c.stop(), context.Canceled, "the connection lives on")
 }
 
+// A peer that reads isn't taken for slow because much is sent to it in one turn, before
+// anything is flushed or in pieces: twice what its queue takes arrives whole.
+func testBurst(b *bed) {
+	if b.MaxQueued == 0 {
+		b.t.Skip("the fixture has no MaxQueued")
+	}
+	const rounds = 3
+	burst := 2 * b.MaxQueued
+	for _, piece := range []int{burst, burst/7 + 1} {
+		sent := 0
+		br := b.serveWith(b.listen(), func(r *remote) bool {
+			r.on = func(batch []transport.Message) {
+				for range len(batch) * burst {
+					if err := r.Send(number(sent)); err != nil {
+						b.t.Errorf("message %d of a burst: %v", sent, err)
+						return
+					}
+					if sent++; sent%piece == 0 {
+						r.Flush()
+					}
+				}
+				r.Flush()
+			}
+			send(b.t, r, text("hello"))
+			return true
+		})
+		c := b.dial(br.Addr()).start()
+		c.want(text("hello")) // it reads
+		for round := range rounds {
+			send(b.t, c, text("go"))
+			c.wantNumbers(round*burst, (round+1)*burst)
+		}
+		require.ErrorIs(b.t, c.stop(), context.Canceled)
+	}
+}
+
 // isClose reports whether err says that a connection was closed in good order.
 func isClose(err error) bool {
 	return errors.Is(err, transport.ErrClosed) || errors.Is(err, transport.ErrPeerClosed)

@@ -36,6 +36,12 @@ type Fixture struct {
 	// MaxFrames is the largest number of frames that Send takes. If zero, it
 	// isn't tested.
 	MaxFrames int
+	// MaxQueued is how many messages a connection's queue takes. If zero, bursts that
+	// are larger aren't tested.
+	MaxQueued int
+	// MaxUnread is how many messages that were flushed before a Close surely arrive. If
+	// zero, any number does.
+	MaxUnread int
 	// Cut makes the dialler's end vanish without a goodbye, as a crash does. If
 	// nil, Close stands in.
 	Cut func(transport.Conn)
@@ -81,10 +87,12 @@ var cases = []struct {
 	{"Close/ListenerBeforeServe", testListenerCloseBeforeServe},
 	{"Close/InReceive", testCloseInReceive},
 	{"Close/AllAtOnce", testCloseAllAtOnce},
+	{"Close/AfterMany", testCloseAfterMany},
 	{"Close/Vanish", testVanish},
 
 	{"Slow/Peer", testSlowPeer},
 	{"Slow/Listener", testSlowListener},
+	{"Slow/Burst", testBurst},
 
 	{"Concurrent/Conns", testConcurrentConns},
 	{"Concurrent/OneConn", testConcurrentSenders},

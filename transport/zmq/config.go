@@ -38,10 +38,11 @@ type Config struct {
 	// If nil, listeners with Keys refuse everybody.
 	Authenticate func(key curve.Key) (name string, ok bool)
 	// MaxQueuedMessages bounds the messages that wait to be given to libzmq for
-	// one connection. If zero, DefaultMaxQueuedMessages.
+	// one connection, and twice as many until libzmq was found to take no more. If
+	// zero, DefaultMaxQueuedMessages.
 	MaxQueuedMessages int
 	// MaxQueuedBytes bounds the bytes that wait to be given to libzmq for one
-	// connection; each frame counts with 24 bytes more than it has. An empty queue
+	// connection, likewise; each frame counts with 24 bytes more than it has. An empty queue
 	// takes any message that the other limits allow. If zero,
 	// DefaultMaxQueuedBytes.
 	MaxQueuedBytes int

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	maxBytes  = 1 << 20
 	maxFrames = 200
+	maxQueued = 5000
 )
 
 // These tests listen on loopback, so they need sockets and real time.
@@ -30,11 +31,12 @@ func TestConformanceTCP(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) transporttest.Fixture {
 		t.Helper()
 		return transporttest.Fixture{
-			Transport:       zmq.New(zmq.Config{MaxMessageBytes: maxBytes, MaxFrames: maxFrames}),
+			Transport:       zmq.New(zmq.Config{MaxMessageBytes: maxBytes, MaxFrames: maxFrames, MaxQueuedMessages: maxQueued}),
 			Addr:            tcp(t),
 			BadAddrs:        []string{"tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:port", "tcp://127.0.0.1:70000", "tcp://::1:5", "tcp://a b:1"},
 			MaxMessageBytes: maxBytes,
 			MaxFrames:       maxFrames,
+			MaxQueued:       maxQueued,
 		}
 	})
 }

@@ -31,6 +31,7 @@ type conn struct {
 	down    time.Time // when the connection ended; zero: it hasn't
 	final   bool      // nothing comes any more
 	blocked bool      // libzmq takes no more at the moment
+	parts   time.Time // until when what was flushed may be sent, once this side has ended it
 	batch   []transport.Message
 	rest    []transport.Message // what had come when the connection ended
 	broken  bool                // the broker broke the rules: what comes after that isn't received
@@ -120,7 +121,7 @@ func (c *conn) run() {
 		c.observe()
 		received := c.receive()
 		more := c.write()
-		if ended, _ := c.over(); ended {
+		if c.parted() {
 			c.close(linger)
 			return
 		}
@@ -135,6 +136,18 @@ func (c *conn) run() {
 	}
 }
 
+// parted reports whether this side has ended the connection, and what was flushed is
+// sent, or took too long.
+func (c *conn) parted() bool {
+	if ended, _ := c.over(); !ended {
+		return false
+	}
+	if c.parts.IsZero() {
+		c.parts = time.Now().Add(farewell)
+	}
+	return !c.left() || time.Now().After(c.parts)
+}
+
 // park waits until there is something to do.
 func (c *conn) park() {
 	// What libzmq was asked last must be its state: its signal comes once.
@@ -143,7 +156,7 @@ func (c *conn) park() {
 		return
 	}
 	var timer <-chan time.Time
-	if !c.down.IsZero() {
+	if !c.down.IsZero() || !c.parts.IsZero() {
 		timer = time.After(tick)
 	}
 	select {
@@ -233,6 +246,7 @@ func (c *conn) write() bool {
 			return false
 		}
 		if err := c.dealer.send("", m); err != nil {
+			c.refused()
 			c.blocked = true
 			return false
 		}

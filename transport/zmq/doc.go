@@ -21,9 +21,12 @@
 // Go's netpoller, on duplicates of the descriptors that libzmq signals (ZMQ_FD).
 //
 // A Transport has one libzmq context while it has a listener or a connection, and
-// none otherwise, so that it needs no closing. Closing the last of them waits in
-// their owner, for no longer than a fifth of a second, until libzmq has sent what
-// was flushed.
+// none otherwise, so that it needs no closing.
+//
+// What was flushed before a Close has a second to get into libzmq, a fifth of one to
+// get out of it, and the other side of a listener's connection a second to end it as
+// well. Where that reads it takes no time. It is the owner that waits, and the Serve
+// of a listener.
 //
 // # How a listener knows its peers
 //

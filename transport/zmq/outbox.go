@@ -21,6 +21,7 @@ type outbox struct {
 	bytes     int  // cost of queue and sending
 	messages  int  // number of these
 	scheduled bool // the owner was told to look, and hasn't yet
+	behind    bool // libzmq took no more, and hasn't taken all since
 	ended     error
 	local     bool // it was this side that ended it
 	dropped   bool // what is queued isn't sent any more
@@ -39,13 +40,28 @@ func (o *outbox) add(m transport.Message) error {
 	if o.ended != nil {
 		return o.ended
 	}
-	if o.messages > 0 && (o.messages >= o.cfg.MaxQueuedMessages || o.bytes+cost > o.cfg.MaxQueuedBytes) {
+	if !o.takes(cost) {
 		return transport.ErrFull
 	}
 	o.queue = append(o.queue, m)
 	o.bytes += cost
 	o.messages++
 	return nil
+}
+
+// ahead is how many times its bounds a queue may hold where libzmq wasn't found to take
+// no more. Much may be sent before the owner looks, which may be whoever sends, and then
+// it isn't the other side that is slow.
+const ahead = 2
+
+// takes reports whether there is room for a message that costs so much. The caller
+// holds mu.
+func (o *outbox) takes(cost int) bool {
+	times := ahead
+	if o.behind {
+		times = 1
+	}
+	return o.messages == 0 || o.messages < times*o.cfg.MaxQueuedMessages && o.bytes+cost <= times*o.cfg.MaxQueuedBytes
 }
 
 // flush lets what is queued be sent, and reports whether the owner is to be told.
@@ -98,6 +114,13 @@ func (o *outbox) over() (ended, drop bool) {
 	return o.local, o.dropped
 }
 
+// left reports whether something is to be sent.
+func (o *outbox) left() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.dropped && len(o.sending)+o.flushed > 0
+}
+
 // look is for the owner to say that it looks now: who flushes after this tells it.
 func (o *outbox) look() {
 	o.mu.Lock()
@@ -131,5 +154,13 @@ func (o *outbox) sent() {
 	o.mu.Lock()
 	o.bytes -= m.Size() + sockets.FrameOverhead*len(m)
 	o.messages--
+	o.behind = o.behind && len(o.sending)+o.flushed > 0
+	o.mu.Unlock()
+}
+
+// refused is told that libzmq took no more. It is the owner's.
+func (o *outbox) refused() {
+	o.mu.Lock()
+	o.behind = true
 	o.mu.Unlock()
 }

@@ -296,8 +296,19 @@ func (o *owner) look(p *peer) {
 	}
 	p.look()
 	o.write(p)
-	if ended, drop := p.over(); ended {
+	o.part(p)
+}
+
+// part ends a peer that this side ended, after what was flushed, if that doesn't take
+// too long.
+func (o *owner) part(p *peer) {
+	ended, drop := p.over()
+	switch now := time.Now(); {
+	case !ended:
+	case drop || !p.left() || !p.parts.IsZero() && now.After(p.parts):
 		o.end(p, drop)
+	case p.parts.IsZero():
+		p.parts = now.Add(farewell)
 	}
 }
 
@@ -308,6 +319,7 @@ func (o *owner) retry() {
 	for _, p := range all {
 		if p.blocked = false; p.stage != buried {
 			o.write(p)
+			o.part(p)
 		}
 	}
 }
@@ -331,6 +343,7 @@ func (o *owner) write(p *peer) {
 			}
 			return
 		default:
+			p.refused()
 			p.blocked = true
 			o.blocked = append(o.blocked, p)
 			return
@@ -403,9 +416,25 @@ func (o *owner) finish() {
 	}
 	for _, p := range o.peers {
 		p.end(transport.ErrClosed, true, p.stage != accepted)
-		o.write(p)
-		o.end(p, p.stage != accepted)
+	}
+	for o.bye(); len(o.peers) > 0; o.bye() {
+		select {
+		case <-o.router.ready:
+		case <-time.After(tick):
+		}
 	}
 	o.router.closeMonitored(o.events, linger)
 	_ = os.RemoveAll(l.dir) // a leftover in the directory for temporary files
+}
+
+// bye goes on with the end of every peer.
+func (o *owner) bye() {
+	o.blocked = nil
+	for _, p := range o.peers {
+		if p.blocked = false; p.down.IsZero() {
+			o.look(p)
+		} else {
+			o.end(p, true)
+		}
+	}
 }

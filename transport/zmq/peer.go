@@ -28,6 +28,7 @@ type peer struct {
 	final    bool                // nothing comes any more
 	downAt   uint64              // how many messages the listener had received then
 	blocked  bool                // libzmq takes no more at the moment
+	parts    time.Time           // until when what was flushed may be sent, once this side has ended it
 }
 
 // stage is how far a peer is.

@@ -16,7 +16,8 @@ import (
 //
 // Each direction ends for itself, so that the last bytes arrive: where the peer
 // ends the connection libzmq still reads what came before, and where libzmq ends it
-// the peer does.
+// the peer does. A peer that is libzmq itself, over ipc, throws away what it hasn't read
+// yet once neither direction is open.
 type relay struct {
 	outer net.Conn
 
@@ -39,7 +40,9 @@ func (r *relay) run(waiting *net.UnixListener, patience time.Duration) {
 	var g greetingHead
 	inwards.Go(func() { carry(inner, r.outer, g.pass) })
 	carry(r.outer, inner, nil)
-	r.abort() // libzmq has ended: nobody wants what the peer still sends
+	// libzmq has ended, and the peer may take a while to see it. Nobody wants what it
+	// still sends.
+	_ = r.outer.SetReadDeadline(time.Now().Add(farewell)) // it fails only once it is closed
 	inwards.Wait()
 }
 

@@ -172,7 +172,10 @@ const (
 	// highWater is how many messages libzmq holds for each connection and
 	// direction.
 	highWater = 128
-	// linger is how long libzmq goes on to send what was flushed before a Close. It
+	// farewell is how long libzmq may take to accept what was flushed before a Close, and
+	// a peer to end its side of a connection that this one has ended.
+	farewell = time.Second
+	// linger is how long libzmq goes on to send what it has accepted then. It
 	// is "at once": long enough to hand it to the kernel.
 	linger = 200 * time.Millisecond
 	// never is the longest time that libzmq knows.

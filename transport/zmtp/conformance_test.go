@@ -19,11 +19,12 @@ func TestConformanceTCP(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T) transporttest.Fixture {
 		t.Helper()
 		return transporttest.Fixture{
-			Transport:       New(Config{MaxMessageBytes: 1 << 20, MaxFrames: 200}),
+			Transport:       New(Config{MaxMessageBytes: 1 << 20, MaxFrames: 200, MaxQueuedMessages: 5000}),
 			Addr:            func() string { return "tcp://127.0.0.1:*" },
 			BadAddrs:        []string{"tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:port", "tcp://127.0.0.1:70000", "tcp://::1:5", "tcp://a b:1"},
 			MaxMessageBytes: 1 << 20,
 			MaxFrames:       200,
+			MaxQueued:       5000,
 			Cut:             cut,
 		}
 	})

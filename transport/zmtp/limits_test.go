@@ -84,6 +84,26 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// Connections whose handshake has ended, one way or the other, are forgotten, also while
+// one lasts.
+func TestHandshakesAreForgotten(t *testing.T) {
+	t.Parallel()
+	e := listenEcho(t, Config{HandshakeTimeout: patience})
+	l := e.Listener.(*listener)
+	waiting := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.oldest)
+	}
+	_, err := io.ReadFull(e.raw(t), make([]byte, wire.GreetingSize))
+	require.NoError(t, err)
+	for range 20 {
+		e.greeted(t)
+		require.NoError(t, e.raw(t).Close())
+	}
+	eventually(t, "the end of all but one", func() bool { return waiting() <= 2 })
+}
+
 // A PING is answered with its context, in ZMTP 3.1 and not before its turn among
 // messages.
 func TestPing(t *testing.T) {

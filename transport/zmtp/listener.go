@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/mdpmesh/mesh/transport"
@@ -173,10 +174,7 @@ var (
 func (l *listener) greeted(p *peer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.greeting, p)
-	if len(l.greeting) == 0 {
-		l.oldest = nil
-	}
+	l.shaken(p)
 	switch {
 	case l.closed:
 		return transport.ErrClosed
@@ -191,6 +189,17 @@ func (l *listener) greeted(p *peer) error {
 	default:
 	}
 	return nil
+}
+
+// shaken is told that a handshake has ended. The caller holds mu.
+func (l *listener) shaken(p *peer) {
+	delete(l.greeting, p)
+	if len(l.oldest) > 2*len(l.greeting) {
+		l.oldest = slices.DeleteFunc(l.oldest, func(p *peer) bool {
+			_, ok := l.greeting[p]
+			return !ok
+		})
+	}
 }
 
 func (l *listener) takePending() []*peer {
@@ -227,7 +236,7 @@ func (l *listener) admit(p *peer, accept func(transport.Peer) transport.Receiver
 func (l *listener) leave(p *peer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.greeting, p)
+	l.shaken(p)
 	delete(l.peers, p)
 	l.census.Leave(p.host)
 }
