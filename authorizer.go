@@ -48,11 +48,20 @@ type Authorizer interface {
 	// where the peer isn't authenticated, and by who.Local; who.Addr is for logs.
 	//
 	// service is the service that the peer registers or calls, whose contract it
-	// asks for, or that it pauses or resumes; for whatever else takes [RightSee]
-	// or [RightOperate] it is empty, and the right then is one over all services.
+	// asks for, or that it pauses or resumes. For whatever else takes [RightSee]
+	// or [RightOperate] it is empty at first: is the right one over all services?
+	// If not, and Partly says so, each service is asked for that the request is
+	// about.
 	// method is what the peer calls, in full ("tea.brew"), where ByMethod said
 	// yes for the service, and empty otherwise.
 	Allow(who transport.Identity, right Right, service, method []byte) bool
+	// Partly says whether a peer that doesn't have a right over all services may
+	// have it over some: [RightSee] or [RightOperate]. Such a peer sees the part of
+	// the broker's contracts and state that is of its services, and operates on
+	// their requests, and on workers that serve no others; what isn't there is not
+	// found, where one without any right hears that it isn't permitted. An
+	// Authorizer that knows no rights of this kind says no.
+	Partly(who transport.Identity, right Right) bool
 	// ByMethod says whether [RightCall] goes by method at a service, for any
 	// peer. If so, the broker refuses every call whose method it can't read
 	// without doubt, before it asks Allow: what is no JSON-RPC, a batch, or a
@@ -74,6 +83,10 @@ func gateOf(a Authorizer) majordomo.Authorizer {
 
 func (g gate) Allow(id majordomo.Identity, right majordomo.Right, service, method []byte) bool {
 	return g.rules.Allow(transport.Identity(id), Right(right), service, method)
+}
+
+func (g gate) Partly(id majordomo.Identity, right majordomo.Right) bool {
+	return g.rules.Partly(transport.Identity(id), Right(right))
 }
 
 func (g gate) ByMethod(service []byte) bool { return g.rules.ByMethod(service) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,18 @@ func (a *authRules) Allow(who transport.Identity, right mesh.Right, service, met
 		return a.rules[rule]
 	}
 	return a.rules[rule] || a.rules[rule+" "+string(service)] || bytes.HasPrefix(method, append(service, '.')) && a.rules[rule+" "+string(method)]
+}
+
+// Partly says whether there is a rule of one service, such as "web see tea".
+func (a *authRules) Partly(who transport.Identity, right mesh.Right) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for rule := range a.rules {
+		if strings.HasPrefix(rule, who.Name+" "+right.String()+" ") {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *authRules) ByMethod(service []byte) bool {
@@ -358,8 +371,15 @@ func TestAuthorizerSee(t *testing.T) {
 		require.NoError(t, err)
 		_, err = web.Describe(t.Context(), "till")
 		require.ErrorIs(t, err, mesh.ErrNotPermitted)
-		_, err = web.Services(t.Context())
-		require.ErrorIs(t, err, mesh.ErrNotPermitted, "that shows all")
+		all, err := web.Services(t.Context())
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		require.Equal(t, "tea", all[0].Name)
+		s, err := web.Status(t.Context())
+		require.NoError(t, err)
+		require.True(t, s.Partial)
+		require.Equal(t, []string{"tea"}, s.Workers[0].Services)
+		require.False(t, h.snapshot().Partial)
 	})
 }
 
@@ -393,7 +413,8 @@ func TestAuthorizerOperate(t *testing.T) {
 		require.NoError(t, web.Pause(t.Context(), "tea"))
 		require.NoError(t, web.Resume(t.Context(), "tea"))
 		require.ErrorIs(t, web.Pause(t.Context(), "till"), mesh.ErrNotPermitted)
-		require.ErrorIs(t, web.DrainWorker(t.Context(), "k"), mesh.ErrNotPermitted, "it may have other services")
+		require.ErrorIs(t, web.DrainWorker(t.Context(), h.snapshot().Workers[0].Instance), mesh.ErrNotPermitted, "it has another service")
+		require.ErrorIs(t, web.DrainWorker(t.Context(), "k"), mesh.ErrNotFound)
 	})
 	hubRun(t, "without an Authorizer", func(t *testing.T) {
 		h := hubStart(t, mesh.BrokerConfig{})

@@ -102,7 +102,8 @@ func callError(t *testing.T, err error) *mesh.Error {
 	return e
 }
 
-// callBroker is a broker that a test plays by itself. It answers mmi.ping.
+// callBroker is a broker that a test plays by itself. It answers mmi.ping; without a
+// pong it is a plain one that doesn't know it.
 type callBroker struct {
 	t     *testing.T
 	pong  string
@@ -185,6 +186,10 @@ func (p *callPeer) Receive(batch []transport.Message) {
 		jsonrpc.Scan(r.Body[0], &r.Envelope)
 		if string(r.Service) == mdp.MMIPing {
 			p.broker.pinged(r.Params)
+			if p.broker.pong == "" {
+				r.send(mdp.ClientFinal, []byte("501"))
+				continue
+			}
 			r.result(p.broker.pong)
 			continue
 		}

@@ -38,7 +38,8 @@ type ClientConfig struct {
 	Speak Speak
 	// Name is who the client says it is. Handlers see it as a claim.
 	Name string
-	// Instance names this client in what brokers list. If empty, a random name.
+	// Instance names this client in what brokers list: 255 bytes at most, of printable
+	// text. If empty, a random name.
 	Instance string
 	// Timeout bounds calls whose context has no deadline and that have no option
 	// [Timeout]. If zero, 30 s; if negative, nothing bounds them.
@@ -47,8 +48,9 @@ type ClientConfig struct {
 	Retry Retry
 	// Heartbeat holds with brokers that don't say what theirs is.
 	Heartbeat Heartbeat
-	// Redial bounds the wait between two attempts to connect to the same broker. If
-	// zero, 100 ms and 30 s.
+	// Redial bounds the wait between two attempts to connect to the same broker. Its
+	// ceiling doubles with each that failed, or whose connection ended before the broker
+	// had served for the liveness time. If zero, 100 ms and 30 s.
 	Redial Backoff
 	// DialTimeout bounds one attempt to connect. If zero, 5 s.
 	DialTimeout time.Duration
@@ -58,6 +60,13 @@ type ClientConfig struct {
 	// MaxPendingBytes is how large their requests may be in all, about. If zero,
 	// 256 MiB.
 	MaxPendingBytes int64
+	// MaxUnreadBytes is how large the values of one stream that its reader hasn't
+	// taken may be in all, about, where there are more of them than its [Window]
+	// allows: brokers and workers that speak plain Majordomo take no notice of that.
+	// One value more, and the stream fails with [ErrTooLarge] behind those that came,
+	// and is cancelled. The same holds for the partial replies to [Client.Request]. If
+	// zero, 64 MiB.
+	MaxUnreadBytes int64
 	// MaxOpaque is how many opaque requests may go on at once, each over connections
 	// of its own to two brokers. Further ones wait. If zero, 16.
 	MaxOpaque int
@@ -134,6 +143,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.MaxOpaque = cmp.Or(cfg.MaxOpaque, 16)
 	cfg.Brokers = slices.Clone(cfg.Brokers)
 	cfg.Instance = cmp.Or(cfg.Instance, randomName())
+	if err := checkInstance("ClientConfig", cfg.Instance); err != nil {
+		return nil, err
+	}
 	c := &Client{cfg: cfg, codec: cfg.Codec, presence: presence(cfg.Instance)}
 	c.finder = newClientFinder(&c.cfg)
 	c.calls.New = newCall
@@ -151,16 +163,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 
 // presence is what a client tells brokers of itself, as JSON.
 func presence(instance string) []byte {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "" // it is only shown
-	}
 	said, err := json.Marshal(struct {
 		Instance string `json:"instance"`
 		Host     string `json:"host,omitempty"`
 		PID      int    `json:"pid"`
 		Version  string `json:"version"`
-	}{instance, host, os.Getpid(), Version})
+	}{instance, hostname(), os.Getpid(), Version})
 	if err != nil {
 		return nil // not reached: these are texts and a number
 	}
@@ -179,7 +187,7 @@ func (c *Client) newLink(opaque bool) (*clientLink, error) {
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
 		RetryMin: cfg.Retry.Backoff.Min, RetryMax: cfg.Retry.Backoff.Max, MaxAttempts: cfg.Retry.Attempts,
 		RetryBudget: cfg.Retry.Budget, RetryReserve: cfg.Retry.Reserve,
-		MaxPending: cfg.MaxPending, MaxPendingBytes: cfg.MaxPendingBytes, Random: rand.Uint64,
+		MaxPending: cfg.MaxPending, MaxPendingBytes: cfg.MaxPendingBytes, MaxUnreadBytes: cfg.MaxUnreadBytes, Random: rand.Uint64,
 	}
 	if opaque {
 		session.MaxBrokers = min(cmp.Or(cfg.MaxBrokers, maxOpaqueBrokers), maxOpaqueBrokers)
@@ -344,11 +352,16 @@ func (c *Client) decodeResult(raw json.RawMessage, result any) error {
 
 // call makes one call, through the interceptors.
 func (c *Client) call(ctx context.Context, s *signature, params json.RawMessage, part func(json.RawMessage) error, options []CallOption) (json.RawMessage, error) {
-	in := c.invocations.Get().(*Invocation)
-	defer func() {
-		*in = Invocation{}
-		c.invocations.Put(in)
-	}()
+	var in *Invocation
+	if len(c.cfg.Interceptors) > 0 {
+		in = new(Invocation) // they may keep it, though they mustn't: it is never another call's
+	} else {
+		in = c.invocations.Get().(*Invocation)
+		defer func() {
+			*in = Invocation{}
+			c.invocations.Put(in)
+		}()
+	}
 	out := outgoingFrom(ctx)
 	*in = Invocation{Service: s.service, Method: s.name, Params: params, Strings: out.strings, Client: true, Part: part}
 	in.spec.signature, in.spec.outgoing, in.spec.options.idempotent = s, out, s.idempotent
@@ -383,7 +396,7 @@ func (c *Client) send(ctx context.Context, in *Invocation) (json.RawMessage, err
 	defer c.recycle(k)
 	q := &k.request
 	q.Service, q.Method, q.Params = spec.signature.frame, spec.signature.full, in.Params
-	now := c.link.clock.now()
+	now := c.link.work.clock.now()
 	q.Deadline = c.deadline(ctx, now, spec.options.timeout, spec.options.bounded)
 	q.Notify, q.Idempotent, q.Key, q.NoRetry = in.Notify, spec.options.idempotent, spec.options.key, spec.options.noRetry
 	q.Hedge = c.hedge(in, &spec.options)
@@ -439,7 +452,9 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 	}()
 	for {
 		values, ended := k.parts.take()
+		bytes := 0
 		for _, value := range values {
+			bytes += len(value)
 			if err := part(value); err != nil {
 				return nil, err
 			}
@@ -451,7 +466,7 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 			return c.outcome(ctx, k)
 		case len(values) > 0:
 			k.spoken = true
-			c.link.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values)})
+			c.link.work.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values), bytes: bytes})
 		default:
 			select {
 			case <-k.parts.more:

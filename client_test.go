@@ -783,3 +783,25 @@ func TestClientRequest(t *testing.T) {
 		require.InDelta(t, time.Second, time.Since(start), float64(10*time.Millisecond))
 	})
 }
+
+// Brokers refuse names that can't be shown, and with them the client: it isn't made.
+func TestClientInstanceIsChecked(t *testing.T) {
+	t.Parallel()
+	for instance, want := range map[string]string{
+		"":                        "",
+		strings.Repeat("ä", 127):  "",
+		strings.Repeat("c", 256):  "mesh: ClientConfig.Instance: instance is longer than 255 bytes",
+		"web\x1b[2J":              "mesh: ClientConfig.Instance: instance isn't printable",
+		"non-breaking\u00a0space": "mesh: ClientConfig.Instance: instance isn't printable",
+	} {
+		c, err := mesh.NewClient(mesh.ClientConfig{
+			Transport: inproc.New(inproc.Config{}), Brokers: []transport.Endpoint{hubEndpoint()}, Instance: instance,
+		})
+		if want == "" {
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+			continue
+		}
+		require.EqualError(t, err, want)
+	}
+}

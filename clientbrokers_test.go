@@ -145,6 +145,25 @@ func TestClientFindsBrokers(t *testing.T) {
 	})
 }
 
+// What serves on after discovery has forgotten it keeps its name, whatever comes and
+// goes meanwhile.
+func TestClientKeepsWhoItIsConnectedTo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newManyBrokers(t, "a")
+		find := newSeeker(manyEndpoints("a")...)
+		c := callDial(t, mesh.ClientConfig{Transport: m.network, Discovery: find})
+		m.ask(c, 1)
+		for i := range 20 {
+			name := fmt.Sprintf("nobody%d", i)
+			find.found <- manyEndpoints(name)
+			<-time.After(time.Second)
+			require.Equal(t, map[string]mesh.BrokerState{"a": "serving", name: "resting"}, manyStates(c))
+		}
+		m.ask(c, 1)
+	})
+}
+
 func TestClientKnowsBrokersAndFindsMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -188,6 +207,85 @@ func TestClientWithoutDiscovery(t *testing.T) {
 	}
 	_, err := mesh.NewClient(mesh.ClientConfig{Transport: inproc.New(inproc.Config{})})
 	require.ErrorContains(t, err, "ClientConfig.Brokers or ClientConfig.Discovery")
+}
+
+// One of several discoveries ends: whoever waits for a broker is told, and what it had
+// found is still known.
+func TestClientWithoutADiscoveryOfSeveral(t *testing.T) {
+	t.Parallel()
+	const members = 3
+	end := errors.New("no multicast")
+	setup := func(t *testing.T, opaque bool) (*mesh.Client, *hubLog, [members]*seeker, func() error) {
+		t.Helper()
+		log := new(hubLog)
+		finds := [members]*seeker{newSeeker(), newSeeker(manyEndpoints("nobody")...), newSeeker()}
+		c := callDial(t, mesh.ClientConfig{
+			Transport: inproc.New(inproc.Config{}), Logger: log.logger(), Timeout: time.Second, Brokers: manyEndpoints("fixed"),
+			Discovery: mesh.Combine(finds[0], mesh.Combine(finds[1], finds[2])),
+		})
+		return c, log, finds, func() error {
+			if opaque {
+				return callLast(c.Request(t.Context(), "who", [][]byte{{}}))
+			}
+			return c.Call(t.Context(), "who.am", nil, nil)
+		}
+	}
+	for name, opaque := range map[string]bool{"calls": false, "opaque": true} {
+		hubRun(t, name, func(t *testing.T) {
+			c, log, finds, ask := setup(t, opaque)
+			require.NotContains(t, ask().Error(), "brokers can't be found")
+			finds[1].fail <- end
+			synctest.Wait()
+			require.Equal(t, 1, strings.Count(log.String(), "a discovery has ended, the others go on"))
+			require.Contains(t, log.String(), "discovery 1 of 2 ended: no multicast")
+			require.ErrorIs(t, c.Snapshot().Discovery, end)
+			for range 2 {
+				err := ask()
+				require.ErrorIs(t, err, mesh.ErrTimeout)
+				require.ErrorContains(t, err, "brokers can't be found: mesh: discovery 1 of 2 ended: no multicast")
+				require.ErrorContains(t, err, "inproc://fixed")
+				require.ErrorContains(t, err, "inproc://nobody")
+				require.ErrorIs(t, err, end)
+				finds[0].found <- manyEndpoints("another") // which is no reason to forget it
+				synctest.Wait()
+			}
+			require.ErrorContains(t, ask(), "inproc://another")
+
+			finds[0].fail <- nil
+			synctest.Wait()
+			require.Equal(t, 2, strings.Count(log.String(), "a discovery has ended, the others go on"))
+			require.NotContains(t, log.String(), "brokers can't be found any more")
+			finds[2].fail <- errors.New("and the last")
+			synctest.Wait()
+			require.Equal(t, 2, strings.Count(log.String(), "a discovery has ended, the others go on"))
+			require.Equal(t, 1, strings.Count(log.String(), "brokers can't be found any more"))
+			require.ErrorContains(t, c.Snapshot().Discovery, "and the last")
+			require.Equal(t, 1, strings.Count(c.Snapshot().Discovery.Error(), "no multicast"), "each is told once")
+			require.ErrorContains(t, ask(), "inproc://another")
+		})
+	}
+	hubRun(t, "closed", func(t *testing.T) {
+		c, log, _, ask := setup(t, false)
+		require.Error(t, ask())
+		require.NoError(t, c.Close())
+		require.NotContains(t, log.String(), "discovery")
+	})
+}
+
+// A request that is the first of its kind finds the brokers of a discovery that has
+// ended meanwhile.
+func TestClientRequestAfterDiscovery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := inproc.New(inproc.Config{})
+		callPlayAt(t, network, "inproc://a", func(r *callRequest) { r.send(mdp.ClientFinal, []byte("yes")) })
+		find := newSeeker(manyEndpoints("a")...)
+		c := callDial(t, mesh.ClientConfig{Transport: network, Speak: mesh.SpeakMDP02, Discovery: find})
+		_ = c.Call(t.Context(), "tea.brew", nil, nil) // what was said is no JSON-RPC
+		find.fail <- nil
+		synctest.Wait()
+		require.NoError(t, callLast(c.Request(t.Context(), "tea", [][]byte{{}})))
+	})
 }
 
 func TestClientStopsDiscovery(t *testing.T) {
@@ -404,6 +502,51 @@ func TestClientHedges(t *testing.T) {
 		require.NotEmpty(t, got)
 		_, err := mesh.NewClient(mesh.ClientConfig{Transport: network, Brokers: manyEndpoints("a"), Retry: mesh.Retry{Hedge: -1}})
 		require.ErrorContains(t, err, "Retry.Hedge")
+	})
+}
+
+func TestClientSnapshotOfRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := inproc.New(inproc.Config{})
+		answer := make(chan struct{})
+		callPlayAt(t, network, "inproc://a", func(r *callRequest) {
+			go func() {
+				<-answer
+				r.send(mdp.ClientFinal, []byte("yes"))
+			}()
+		})
+		c := callDial(t, mesh.ClientConfig{Transport: network, Speak: mesh.SpeakMDP02, Brokers: manyEndpoints("a", "nobody")})
+		require.Empty(t, c.Snapshot().Opaque)
+		ask := func() <-chan error {
+			outcome := make(chan error, 1)
+			go func() { outcome <- callLast(c.Request(t.Context(), "tea", [][]byte{{}})) }()
+			synctest.Wait()
+			return outcome
+		}
+		first, second := ask(), ask()
+		s := c.Snapshot()
+		require.Zero(t, s.Pending)
+		require.Len(t, s.Opaque, 2)
+		for _, o := range s.Opaque {
+			require.True(t, o.Busy)
+			require.EqualValues(t, 1, o.Counts.Sent)
+			require.Len(t, o.Brokers, 2)
+			require.Equal(t, "inproc://a", o.Brokers[0].Addr)
+			require.Equal(t, mesh.BrokerServing, o.Brokers[0].State)
+			require.Equal(t, 1, o.Brokers[0].Outstanding)
+			require.Equal(t, "inproc://nobody", o.Brokers[1].Addr)
+			require.ErrorIs(t, o.Brokers[1].Trouble, transport.ErrRefused)
+		}
+		close(answer)
+		require.NoError(t, errors.Join(<-first, <-second))
+		require.NoError(t, <-ask())
+		s = c.Snapshot()
+		require.Len(t, s.Opaque, 2, "one of them was used again")
+		require.False(t, s.Opaque[0].Busy || s.Opaque[1].Busy)
+		require.EqualValues(t, 3, s.Opaque[0].Counts.Sent+s.Opaque[1].Counts.Sent)
+		require.NoError(t, c.Close())
+		require.Empty(t, c.Snapshot().Opaque)
 	})
 }
 

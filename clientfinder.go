@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -29,9 +30,9 @@ type clientFinder struct {
 
 // foundBrokers is what a discovery said, or what became of it.
 type foundBrokers struct {
-	serial  int // of what was said; 0: nothing yet
-	brokers []transport.Endpoint
-	err     error // it can't say anything any more
+	serial  int                  // of what was said; 0: nothing yet
+	brokers []transport.Endpoint // nil: it never said any
+	err     error                // it, or a part of it, can't say anything any more
 }
 
 func newClientFinder(cfg *ClientConfig) *clientFinder {
@@ -60,26 +61,36 @@ func (f *clientFinder) watch() {
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.watching.Go(func() {
-		err := f.discovery.Watch(ctx, func(found []transport.Endpoint) {
-			f.tell(slices.Concat(f.fixed, found), nil)
-		})
-		if ctx.Err() != nil {
-			return
+		err := watchDiscovery(ctx, f.discovery, func(found []transport.Endpoint) {
+			f.tell(func(news *foundBrokers) {
+				news.brokers = append(append([]transport.Endpoint{}, f.fixed...), found...)
+			})
+		}, func(why error) { f.lost(textMemberEnded, why, false) })
+		if ctx.Err() == nil {
+			f.lost("brokers can't be found any more", cmp.Or(err, errWatchEnded), true)
 		}
-		if err == nil {
-			err = errWatchEnded
+	})
+}
+
+// lost tells that the discovery, or one of several, has ended. What it said still counts.
+// Why all ended says why each did.
+func (f *clientFinder) lost(text string, why error, all bool) {
+	if f.logger != nil {
+		f.logger.Error(text, "error", why)
+	}
+	f.tell(func(news *foundBrokers) {
+		if !all {
+			why = errors.Join(news.err, why)
 		}
-		if f.logger != nil {
-			f.logger.Error("brokers can't be found any more", "error", err)
-		}
-		f.tell(nil, err)
+		news.err = why
 	})
 }
 
 // tell passes on what is new.
-func (f *clientFinder) tell(brokers []transport.Endpoint, err error) {
+func (f *clientFinder) tell(change func(*foundBrokers)) {
 	f.mu.Lock()
-	f.news = foundBrokers{serial: f.news.serial + 1, brokers: brokers, err: err}
+	f.news.serial++
+	change(&f.news)
 	news, links := f.news, slices.Clone(f.links)
 	f.mu.Unlock()
 	for _, l := range links {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,10 +81,8 @@ func (k *call) end(a *majordomo.ClientAction) {
 // combiner), and does what it asked for after leaving it.
 type clientLink struct {
 	cfg     *ClientConfig
-	clock   clock
 	finder  *clientFinder // nil: all brokers are known
-	work    combiner[clientWork]
-	scratch sync.Pool    // *clientTurn
+	work    combiner[clientWork, clientTurn]
 	waiting atomic.Int64 // calls
 	once    sync.Once
 	over    chan struct{} // closed when the session was closed
@@ -101,7 +100,7 @@ type clientLink struct {
 type clientWork struct {
 	kind     majordomo.ClientEventKind
 	conn     uint64
-	n        int
+	n, bytes int // ClientCredit
 	call     *call
 	messages *clientTurn    // only its events are used
 	dialed   transport.Conn // ClientDialed
@@ -128,23 +127,24 @@ type clientNote struct {
 }
 
 func newClientLink(cfg *ClientConfig, session *majordomo.ClientConfig, finder *clientFinder) (*clientLink, error) {
-	l := &clientLink{cfg: cfg, finder: finder, clock: newClock(), over: make(chan struct{})}
+	l := &clientLink{cfg: cfg, finder: finder, over: make(chan struct{})}
+	l.work.init(l)
 	session.Address = func(broker int) string { return l.link.brokers[broker].Addr }
 	var err error
 	if l.session, err = majordomo.NewClientSession(*session, time.Now()); err != nil {
 		return nil, fmt.Errorf("mesh: %w", err)
 	}
-	l.link = newLink(cfg.Transport, cfg.Brokers, cfg.DialTimeout, func() { l.submit(clientWork{kind: majordomo.ClientWake}) })
-	l.scratch.New = func() any { return new(clientTurn) }
+	l.link = newLink(cfg.Transport, cfg.Brokers, cfg.DialTimeout, func() { l.work.submit(clientWork{kind: majordomo.ClientWake}) })
+	l.link.uses = l.session.Uses
 	l.link.on = dialEvents{
 		dialed: func(id uint64, conn transport.Conn) {
-			l.submit(clientWork{kind: majordomo.ClientDialed, conn: id, dialed: conn})
+			l.work.submit(clientWork{kind: majordomo.ClientDialed, conn: id, dialed: conn})
 		},
 		failed: func(id uint64, err error) {
-			l.submit(clientWork{kind: majordomo.ClientDialFailed, conn: id, err: err})
+			l.work.submit(clientWork{kind: majordomo.ClientDialFailed, conn: id, err: err})
 		},
 		lost: func(id uint64, err error) {
-			l.submit(clientWork{kind: majordomo.ClientLost, conn: id, err: err})
+			l.work.submit(clientWork{kind: majordomo.ClientLost, conn: id, err: err})
 		},
 		read: l.read,
 	}
@@ -165,15 +165,13 @@ func (l *clientLink) start(now time.Time, k *call) {
 		// first, and all of them leave together.
 		runtime.Gosched()
 	}
-	t := l.scratch.Get().(*clientTurn)
-	l.take(now, &w, t)
-	l.run(now, t, 1)
+	l.work.run(now, w, l.work.turn())
 }
 
 // abort ends a call that nobody waits for any more.
 func (l *clientLink) abort(k *call, why error) {
 	k.spoken = true
-	l.submit(clientWork{kind: majordomo.ClientAbort, call: k, err: why})
+	l.work.submit(clientWork{kind: majordomo.ClientAbort, call: k, err: why})
 }
 
 // wait waits until a call is done, or its context is.
@@ -194,7 +192,7 @@ func (l *clientLink) wait(ctx context.Context, k *call) {
 
 // read takes a batch of messages of the broker.
 func (l *clientLink) read(id uint64, batch []transport.Message) {
-	b := l.scratch.Get().(*clientTurn)
+	b := l.work.turn()
 	if cap(b.events) < len(batch) {
 		b.events = make([]majordomo.ClientEvent, len(batch))
 	}
@@ -202,82 +200,53 @@ func (l *clientLink) read(id uint64, batch []transport.Message) {
 	for i, m := range batch {
 		b.events[i].Received(id, m)
 	}
-	l.submit(clientWork{kind: majordomo.ClientMessage, messages: b})
+	l.work.submit(clientWork{kind: majordomo.ClientMessage, messages: b})
 }
 
 // found passes on what discovery said.
 func (l *clientLink) found(news foundBrokers) {
-	l.submit(clientWork{kind: majordomo.ClientBrokers, found: &news, err: news.err})
+	l.work.submit(clientWork{kind: majordomo.ClientBrokers, found: &news, err: news.err})
 }
 
 // snapshot returns the state of the session, which it doesn't have begin.
-func (l *clientLink) snapshot() (core majordomo.ClientSnapshot, addresses []string) {
+func (l *clientLink) snapshot() (core majordomo.ClientSnapshot, brokers []BrokerLink) {
 	done := make(chan struct{})
-	l.submit(clientWork{look: func() {
-		core = l.session.Snapshot(l.clock.now())
+	l.work.submit(clientWork{look: func() {
+		core = l.session.Snapshot(l.work.clock.now())
 		for i := range core.Brokers {
-			addresses = append(addresses, l.link.brokers[core.Brokers[i].Broker].Addr)
+			b := &core.Brokers[i]
+			brokers = append(brokers, newBrokerLink(b, l.link.brokers[b.Broker].Addr))
 		}
 		close(done)
 	}})
 	<-done
-	return core, addresses
-}
-
-func (l *clientLink) submit(w clientWork) { l.submitAt(l.clock.now(), w) }
-
-// submitAt has w done: by the caller, if nobody runs the session.
-func (l *clientLink) submitAt(now time.Time, w clientWork) {
-	if l.work.enter(w) {
-		t := l.scratch.Get().(*clientTurn)
-		l.take(now, &w, t)
-		l.run(now, t, 1)
-	}
-}
-
-// run runs the session, which the caller holds, on what others left, leaves it,
-// and then does what was asked for.
-func (l *clientLink) run(now time.Time, t *clientTurn, spent int) {
-	for {
-		work, handOver := l.work.more(spent, func() { l.leave(now, t) })
-		if handOver {
-			l.link.tasks.Go(func() { l.run(l.clock.now(), l.scratch.Get().(*clientTurn), 0) })
-		}
-		if work == nil {
-			break
-		}
-		for i := range work {
-			l.take(now, &work[i], t)
-		}
-		spent += len(work)
-		l.work.reuse(work)
-	}
-	l.finish(t)
+	return core, brokers
 }
 
 // take takes one piece of work to the session.
-func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
+func (l *clientLink) take(now time.Time, w clientWork, t *clientTurn) int {
 	if b := w.messages; b != nil {
+		n := len(b.events)
 		for i := range b.events {
 			l.step(now, &b.events[i], t)
 		}
 		clear(b.events)
 		b.events = b.events[:0]
-		l.scratch.Put(b)
-		return
+		l.work.turns.Put(b)
+		return n
 	}
 	if w.look != nil {
 		w.look()
-		return
+		return 1
 	}
 	ev := &l.event
-	ev.Kind, ev.Conn, ev.N, ev.Err, ev.Call, ev.Brokers = w.kind, w.conn, w.n, w.err, nil, nil
+	ev.Kind, ev.Conn, ev.N, ev.Bytes, ev.Err, ev.Call, ev.Brokers = w.kind, w.conn, w.n, w.bytes, w.err, nil, nil
 	if w.call != nil {
 		ev.Call = &w.call.request
 	}
 	if w.dialed != nil {
 		if !l.link.dialed(w.conn, w.dialed) {
-			return
+			return 1
 		}
 		ev.Copies = copies(w.dialed)
 	}
@@ -286,10 +255,12 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 		l.link.woke()
 	case majordomo.ClientBrokers:
 		if w.found.serial <= l.heard {
-			return // something newer overtook it
+			return 1 // something newer overtook it
 		}
 		l.heard = w.found.serial
-		ev.Brokers = l.link.numbers(w.found.brokers)
+		if w.found.brokers != nil {
+			ev.Brokers = l.link.numbers(w.found.brokers)
+		}
 	}
 	l.step(now, ev, t)
 	switch w.kind {
@@ -297,12 +268,15 @@ func (l *clientLink) take(now time.Time, w *clientWork, t *clientTurn) {
 		l.link.drop(w.conn)
 	case majordomo.ClientClose:
 		l.closed = true
+		l.work.close()
 		l.link.timer.Stop()
 		t.closed = true
 	}
+	return 1
 }
 
-// clientUnsent is the event of a call whose message the connection didn't take.
+// clientUnsent is the event of a message that the connection didn't take: that of a
+// call, or one of the session's own.
 func clientUnsent(a *majordomo.ClientAction, err error) majordomo.ClientEvent {
 	ev := majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call}
 	switch {
@@ -328,10 +302,13 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 			var err error
 			t.flush, err = l.link.send(t.flush, a.Conn, a.Message)
 			switch {
-			case a.Call == nil:
+			case err != nil && a.Call == nil:
+				// To be taken last: it may end the connection, and who hears of that
+				// takes the calls that never left for lost.
+				t.again = slices.Insert(t.again, again, clientUnsent(a, err))
 			case err != nil:
 				t.again = append(t.again, clientUnsent(a, err))
-			case a.Call.Notify:
+			case a.Call != nil && a.Call.Notify:
 				t.again = append(t.again, majordomo.ClientEvent{Kind: majordomo.ClientSent, Conn: a.Conn, Call: a.Call})
 			}
 		case majordomo.ClientDial:
@@ -380,7 +357,7 @@ func (l *clientLink) finish(t *clientTurn) {
 	clear(t.done)
 	clear(t.notes)
 	t.done, t.notes, t.closed = t.done[:0], t.notes[:0], false
-	l.scratch.Put(t)
+	l.work.turns.Put(t)
 }
 
 func (l *clientLink) note(n *clientNote) {
@@ -391,13 +368,15 @@ func (l *clientLink) note(n *clientNote) {
 
 // close ends the session and waits for what the link started.
 func (l *clientLink) close() {
-	l.once.Do(func() { l.submit(clientWork{kind: majordomo.ClientClose}) })
+	l.once.Do(func() { l.work.submit(clientWork{kind: majordomo.ClientClose}) })
 	<-l.over
 	l.link.tasks.Wait()
+	l.work.relays.Wait()
 }
 
-// parts are the values of a stream that its reader hasn't taken yet. The window
-// bounds them, so that they never hold up the connection.
+// parts are the values of a stream that its reader hasn't taken yet. The session
+// bounds them (the window, and MaxUnreadBytes), so that they never hold up the
+// connection.
 type parts struct {
 	mu     sync.Mutex // guards values and ended
 	values []json.RawMessage

@@ -13,11 +13,26 @@ type ClientSnapshot struct {
 	// Brokers lists the brokers that are known, in the order in which they became so,
 	// and after them those connections on which only replies are due.
 	Brokers []BrokerLink
-	// Discovery is why brokers can't be found any more; nil where nothing is wrong.
+	// Discovery is why brokers can't be found any more, or why one of several
+	// discoveries ([Combine]) has ended; nil where nothing is wrong.
 	Discovery error
 	// Pending counts the calls without an outcome.
 	Pending int
 	// Counts are what was counted since the client was made.
+	Counts ClientCounts
+	// Opaque lists what [Client.Request] goes over: as many sessions as there were opaque
+	// requests at once, [ClientConfig].MaxOpaque at most. Nothing else here is about them.
+	Opaque []OpaqueSession
+}
+
+// OpaqueSession is what one opaque request at a time goes over: connections to two
+// brokers of its own.
+type OpaqueSession struct {
+	// Brokers lists the brokers that are known, as in [ClientSnapshot].
+	Brokers []BrokerLink
+	// Busy says that a request has no outcome yet.
+	Busy bool
+	// Counts are what was counted since the session was made.
 	Counts ClientCounts
 }
 
@@ -47,7 +62,7 @@ const (
 	BrokerRetiring BrokerState = "retiring" // it drains, or is gone from discovery: only replies are due
 )
 
-// ClientCounts are what a client counted; opaque requests aren't in them.
+// ClientCounts are what a client's session counted.
 type ClientCounts struct {
 	Sent    uint64 // requests, those sent again counted
 	Retries uint64 // requests sent again, hedges counted
@@ -60,12 +75,13 @@ type ClientCounts struct {
 // Snapshot returns the client's state at one moment. A client that has made no call
 // yet has connected to nobody, and a snapshot doesn't make it.
 func (c *Client) Snapshot() *ClientSnapshot {
-	core, addresses := c.link.snapshot()
+	core, brokers := c.link.snapshot()
 	s := &ClientSnapshot{
-		Instance: c.cfg.Instance, Discovery: core.Finding, Pending: core.Pending, Counts: ClientCounts(core.Counts),
+		Instance: c.cfg.Instance, Brokers: brokers, Discovery: core.Finding, Pending: core.Pending, Counts: ClientCounts(core.Counts),
 	}
-	for i := range core.Brokers {
-		s.Brokers = append(s.Brokers, newBrokerLink(&core.Brokers[i], addresses[i]))
+	for _, l := range c.opaque.links() {
+		core, brokers := l.snapshot()
+		s.Opaque = append(s.Opaque, OpaqueSession{Brokers: brokers, Busy: core.Pending > 0, Counts: ClientCounts(core.Counts)})
 	}
 	return s
 }

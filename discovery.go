@@ -12,8 +12,9 @@ import (
 type Discovery interface {
 	// Watch calls found with all brokers that are known, soon after it began and
 	// again whenever that changes, until ctx ends. None at all is said, too, with an
-	// empty list. Calls come one after another, and found keeps nothing of the
-	// slice. It returns ctx's error, or before that why it can never say anything.
+	// empty list. A broker that is known to have begun anew where it was is left out
+	// once and there again, so that workers and clients don't go on waiting before they
+	// dial it. Calls come one after another, and found keeps nothing of the slice. It returns ctx's error, or before that why it can never say anything.
 	Watch(ctx context.Context, found func(brokers []transport.Endpoint)) error
 }
 

@@ -122,13 +122,17 @@ type Beacons struct {
 	table    *beacon.Table
 	feeds    map[*feed]struct{}
 	brokers  []transport.Endpoint
-	failed   error // why the listener ended before it was stopped
+	runs     map[transport.Endpoint]string // the incarnation of each of brokers
+	failed   error                         // why the listener ended before it was stopped
 	sent     uint64
 	speakers map[*beacon.Speaker]struct{}
 }
 
 // feed tells one watcher that something has changed.
-type feed struct{ changed chan struct{} }
+type feed struct {
+	changed chan struct{}
+	anew    []transport.Endpoint // brokers that began anew; guarded by mu of Beacons
+}
 
 var (
 	_ Discovery = (*Beacons)(nil)
@@ -212,20 +216,25 @@ func (b *Beacons) Watch(ctx context.Context, found func(brokers []transport.Endp
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-f.changed:
-			brokers, err := b.heard()
+			brokers, anew, err := b.heard(f)
 			if err != nil {
 				return fmt.Errorf("mesh: %w", err)
+			}
+			if len(anew) > 0 {
+				found(slices.DeleteFunc(slices.Clone(brokers), func(e transport.Endpoint) bool { return slices.Contains(anew, e) }))
 			}
 			found(brokers)
 		}
 	}
 }
 
-// heard returns a copy of what is heard now, or why nothing can be.
-func (b *Beacons) heard() ([]transport.Endpoint, error) {
+// heard returns a copy of what is heard now, and those of them that have begun anew since
+// the watcher was last told, or why nothing can be heard.
+func (b *Beacons) heard(f *feed) (brokers, anew []transport.Endpoint, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.brokers), b.failed
+	anew, f.anew = f.anew, nil
+	return slices.Clone(b.brokers), anew, b.failed
 }
 
 // enter adds a watcher, and has the first start the listener.
@@ -284,13 +293,23 @@ func (b *Beacons) leave(f *feed) {
 
 // publish takes what the listener heard.
 func (b *Beacons) publish(heard []beacon.Broker) {
-	brokers := make([]transport.Endpoint, len(heard))
+	brokers, runs := make([]transport.Endpoint, len(heard)), make(map[transport.Endpoint]string, len(heard))
 	for i, h := range heard {
 		brokers[i] = transport.Endpoint{Addr: h.Addr, ServerKey: h.ServerKey}
+		runs[brokers[i]] = h.Last.Incarnation
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.brokers = brokers
+	for e, run := range runs {
+		if before, ok := b.runs[e]; ok && before != run {
+			for f := range b.feeds {
+				if !slices.Contains(f.anew, e) {
+					f.anew = append(f.anew, e)
+				}
+			}
+		}
+	}
+	b.brokers, b.runs = brokers, runs
 	b.wake()
 }
 

@@ -112,6 +112,29 @@ func TestBeaconsFindBroker(t *testing.T) {
 	require.ErrorIs(t, <-early.ended, context.Canceled)
 }
 
+// A broker that crashed and began anew where it was, before its beacons were missed, is
+// told as one that was gone: whoever waits to dial it again needn't any more.
+func TestBeaconsOfBrokerThatBeganAnew(t *testing.T) {
+	t.Parallel()
+	cfg := onLoopback(t)
+	heard := beacons(t, cfg)
+	w := watch(t, heard)
+	require.Empty(t, w.soon(t))
+	first := mesh.Announcement{ID: "b1", Incarnation: "first", Endpoints: endpoints("tcp://127.0.0.1:1")}
+	announcing(t, beacons(t, cfg), first)
+	require.Equal(t, []string{"tcp://127.0.0.1:1"}, w.soon(t))
+	other := announcing(t, beacons(t, cfg), mesh.Announcement{ID: "b2", Incarnation: "only", Endpoints: endpoints("tcp://127.0.0.1:2")})
+	require.Len(t, w.soon(t), 2)
+
+	second := first
+	second.Incarnation = "second"
+	announcing(t, beacons(t, cfg), second)
+	require.Equal(t, []string{"tcp://127.0.0.1:2"}, w.soon(t))
+	require.Equal(t, []string{"tcp://127.0.0.1:1", "tcp://127.0.0.1:2"}, w.soon(t))
+	other()
+	require.Equal(t, []string{"tcp://127.0.0.1:1"}, w.soon(t), "once")
+}
+
 // A drain is announced when it begins, not when it is over.
 func TestBeaconsLeaveWhenDraining(t *testing.T) {
 	t.Parallel()

@@ -412,6 +412,55 @@ func ExampleClient_Call() {
 	// true
 }
 
+// A service is paused at each broker, by a client that knows that broker alone.
+func ExampleClient_Pause() {
+	ctx := context.Background()
+	network := inproc.New(inproc.Config{})
+	brokers := []transport.Endpoint{{Addr: "inproc://b1"}, {Addr: "inproc://b2"}}
+	var meshes []*mesh.Mesh
+	defer func() {
+		for _, m := range meshes {
+			stopMesh(m)
+		}
+	}()
+	for _, at := range brokers {
+		m, err := mesh.Start(ctx, mesh.Config{Transport: network, Listen: []string{at.Addr}},
+			mesh.NewService("tea").Handle(Brew.With(brewTea)))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		meshes = append(meshes, m)
+	}
+
+	for _, broker := range brokers {
+		c, err := mesh.NewClient(mesh.ClientConfig{Transport: network, Brokers: []transport.Endpoint{broker}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		err = c.Pause(ctx, "tea")
+		if errors.Is(err, mesh.ErrNoService) {
+			err = nil // this broker has never heard of it
+		}
+		fmt.Println("paused at", broker.Addr, err)
+		_ = c.Close() // it never fails
+	}
+
+	all, err := mesh.NewClient(mesh.ClientConfig{Transport: network, Brokers: brokers})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = all.Close() }()
+	_, err = Brew.Call(ctx, all, TeaOrder{Kind: "green"}, mesh.Timeout(50*time.Millisecond))
+	fmt.Println("out of time:", errors.Is(err, mesh.ErrTimeout))
+	// Output:
+	// paused at inproc://b1 <nil>
+	// paused at inproc://b2 <nil>
+	// out of time: true
+}
+
 func ExampleClient_Notify() {
 	ctx := context.Background()
 	rung := make(chan string, 1)

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // Invocation is one call on its way to its handler, as interceptors see it, at
 // the client and at the worker alike. It is theirs until they return; it must not
-// be kept.
+// be kept. What is done with it later is refused at a worker: a value given to Part, and
+// a call of next.
 type Invocation struct {
 	// Service and Method name what is called: "tea", "brew".
 	Service, Method string
@@ -33,8 +35,9 @@ type Invocation struct {
 	// its own function in place. An error ends the stream.
 	Part func(json.RawMessage) error
 
-	spec   callSpec // at the client
-	credit *credit  // at the worker, of a method that streams
+	spec   callSpec     // at the client
+	credit *credit      // at the worker, of a method that streams
+	over   *atomic.Bool // at the worker, where there are interceptors: the request has its reply
 }
 
 // Invoker carries out an invocation and returns the result, raw JSON. For a
@@ -45,11 +48,30 @@ type Invoker func(ctx context.Context, in *Invocation) (json.RawMessage, error)
 // which a config lists them: the first one sees an invocation first and its
 // outcome last. At a worker two of mesh's own are always there: recovery from
 // panics stands before all others, the check of the parameters after them, so
-// that what an interceptor changed is checked too.
+// that what an interceptor changed is checked too. A panic of the handler is an error
+// to interceptors, in whatever goroutine they call next. They may call it several times,
+// also at the same time; of a method that streams the values of all go to the reader.
 //
 // At a client an interceptor sees a call once, whatever the number of attempts.
 // Opaque requests ([Client.Request], [Service.HandleOpaque]) go through none.
 type Interceptor func(next Invoker) Invoker
+
+var (
+	errTooLate = errors.New("mesh: an interceptor called next when the request had its reply")
+	errNoPart  = errors.New("mesh: an interceptor took Part away from a method that streams")
+)
+
+// apart has a handler not share its invocation with interceptors, which may be called
+// again or return while it runs, and keeps it from being run when that is too late.
+func apart(invoke Invoker) Invoker {
+	return func(ctx context.Context, in *Invocation) (json.RawMessage, error) {
+		if in.over != nil && in.over.Load() {
+			return nil, errTooLate
+		}
+		own := *in
+		return invoke(ctx, &own)
+	}
+}
 
 // chain returns invoke wrapped so that the first interceptor is outermost.
 func chain(interceptors []Interceptor, invoke Invoker) Invoker {

@@ -15,8 +15,9 @@ import (
 // belongs to whoever runs the session.
 type link struct {
 	transport transport.Transport
-	brokers   []transport.Endpoint // by the number that the session knows one by; none is taken away
-	timeout   time.Duration        // of a dial
+	brokers   []transport.Endpoint  // by the number that the session knows one by
+	uses      func(broker int) bool // says whether the session still knows that number
+	timeout   time.Duration         // of a dial
 	on        dialEvents
 
 	conns map[uint64]*linkConn
@@ -58,12 +59,21 @@ func newLink(t transport.Transport, brokers []transport.Endpoint, timeout time.D
 	return l
 }
 
-// numbers returns the numbers of brokers, and gives one to each that has none.
+// numbers returns the numbers of brokers, and gives one to each that has none: that of a
+// broker that is neither found nor used by the session any more, or else a new one. So
+// the table is no larger than what was known at one time, however long addresses come
+// and go.
 func (l *link) numbers(found []transport.Endpoint) []int {
+	free := l.free(found)
 	all := make([]int, 0, len(found))
 	for _, broker := range found {
 		n := slices.Index(l.brokers, broker)
-		if n < 0 {
+		switch {
+		case n >= 0:
+		case len(free) > 0:
+			n, free = free[0], free[1:]
+			l.brokers[n] = broker
+		default:
 			n = len(l.brokers)
 			l.brokers = append(l.brokers, broker)
 		}
@@ -72,6 +82,18 @@ func (l *link) numbers(found []transport.Endpoint) []int {
 		}
 	}
 	return all
+}
+
+// free returns the numbers that can be given to others. A broker that is found keeps
+// its own, and so does one to which there is a connection, known or not.
+func (l *link) free(found []transport.Endpoint) []int {
+	var free []int
+	for n, broker := range l.brokers {
+		if !l.uses(n) && !slices.Contains(found, broker) {
+			free = append(free, n)
+		}
+	}
+	return free
 }
 
 // dial connects to a broker and reads what it sends, in a goroutine of its own.

@@ -38,9 +38,9 @@ type BrokerInfo struct {
 	Heartbeat   Heartbeat // what its peers adopt
 }
 
-// The management requests of a broker (docs/protocol.md "MMI"). They are asked of
-// whichever broker the client is connected to, and need one that speaks mesh: with
-// another they fail with [ErrNoMethod] at once.
+// The management requests of a broker (docs/protocol.md "MMI"). They are asked of one
+// broker, which is chosen as for any call, and need one that speaks mesh: where there is
+// none they fail with [ErrNoMethod] at once.
 var (
 	mmiPing     = management(mdp.MMIPing)
 	mmiServices = management(mdp.MMIServices)
@@ -78,6 +78,10 @@ func operation(name string) *signature {
 // right. With a broker that speaks plain Majordomo it fails with [ErrNoMethod], as
 // [Client.Services], [Client.Describe] and [Client.Status] do. To interceptors all of
 // these are calls like any other, of the service "mmi" and a method such as "ping".
+//
+// It asks one broker, as all methods do that are about a broker: where the client knows
+// several, the next call may ask another. To ask a certain one, or each, use a client
+// that knows that broker alone, as the example of [Client.Pause] does.
 func (c *Client) Ping(ctx context.Context, options ...CallOption) (*BrokerInfo, error) {
 	var pong majordomo.Pong
 	if err := c.manage(ctx, mmiPing, nil, &pong, options); err != nil {
@@ -90,7 +94,9 @@ func (c *Client) Ping(ctx context.Context, options ...CallOption) (*BrokerInfo, 
 }
 
 // Services returns the services that have workers, by name, with their contracts; the
-// list is empty where there are none. It takes the right to see ([RightSee]).
+// list is empty where there are none. It takes the right to see ([RightSee]), and has the
+// services that it is over. It asks one broker, and another may have other workers; those
+// of mesh register with every broker that they know. See [Client.Ping].
 func (c *Client) Services(ctx context.Context, options ...CallOption) ([]ServiceInfo, error) {
 	var all []ServiceInfo
 	if err := c.manage(ctx, mmiServices, nil, &all, options); err != nil {
@@ -100,7 +106,7 @@ func (c *Client) Services(ctx context.Context, options ...CallOption) ([]Service
 }
 
 // Describe returns one service. It fails with [ErrNoService] where the broker knows
-// no worker of it, and takes the right to see.
+// no worker of it, and takes the right to see. It asks one broker; see [Client.Ping].
 func (c *Client) Describe(ctx context.Context, service string, options ...CallOption) (*ServiceInfo, error) {
 	if err := checkServiceName(service); err != nil { // without a name the broker would list all
 		return nil, &Error{Code: CodeNoService, Local: true, Message: err.Error(), cause: err}
@@ -115,7 +121,9 @@ func (c *Client) Describe(ctx context.Context, service string, options ...CallOp
 	return &found[0], nil
 }
 
-// Status returns the broker's state at one moment. It takes the right to see.
+// Status returns a broker's state at one moment. It takes the right to see, and has what
+// is of the services that the right is over ([Snapshot].Partial). It asks one broker, and
+// says nothing of others; see [Client.Ping].
 func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, error) {
 	var core majordomo.Snapshot
 	if err := c.manage(ctx, mmiStatus, nil, &core, options); err != nil {
@@ -124,23 +132,27 @@ func (c *Client) Status(ctx context.Context, options ...CallOption) (*Snapshot, 
 	return newSnapshot(&core), nil
 }
 
-// The methods for operators ask whichever broker the client is connected to, and
-// change that broker only: where there are several, use a client for each. They take
-// the right to operate ([RightOperate]) and fail with [ErrNotPermitted] without it;
-// they are sent once, so that one that fails with [ErrBrokerLost] may have been carried
-// out. The broker tells each to its observers ([EventOperated]), also those that it
-// refuses.
-
-// Pause stops the hand-over of a service's requests to workers, until [Client.Resume].
-// What comes is queued, what runs goes on. It takes the right to operate, for this
-// service at least, and fails with [ErrNoService] where the broker doesn't know the
-// service. It is for one broker.
+// Pause stops the hand-over of a service's requests to workers, until [Client.Resume] or
+// the end of this run of the broker. What comes is queued, what runs goes on. It fails with
+// [ErrNoService] where the broker doesn't know the service.
+//
+// Like all methods for operators it changes one broker. Where the client knows several,
+// that is one that is chosen at random, as for any call, and the others go on as before: to
+// pause a service everywhere, do it with a client for each broker, which knows that one
+// alone ([ClientConfig].Brokers). The example does that; a broker that doesn't know the
+// service is none that failed, if another does. The command "mesh pause" works so.
+//
+// The methods for operators take the right to operate ([RightOperate]), over the services
+// that are concerned at least, and fail with [ErrNotPermitted] without it. They are sent
+// once, so that one that fails with [ErrBrokerLost] may have been carried out. The broker
+// tells each to its observers ([EventOperated]), also those that it refuses.
 func (c *Client) Pause(ctx context.Context, service string, options ...CallOption) error {
 	return c.operate(ctx, mmiPause, operationParams{Service: service}, nil, options)
 }
 
 // Resume ends a pause of a service. It takes the same right, and fails in the same
-// ways, as [Client.Pause]; resuming what isn't paused does nothing.
+// ways, as [Client.Pause]; resuming what isn't paused does nothing. It changes one broker,
+// which of several need not be the one that paused: use a client for each.
 func (c *Client) Resume(ctx context.Context, service string, options ...CallOption) error {
 	return c.operate(ctx, mmiResume, operationParams{Service: service}, nil, options)
 }
@@ -151,7 +163,8 @@ func (c *Client) Resume(ctx context.Context, service string, options ...CallOpti
 // holds for as long as the worker's connection lasts; [Client.DisconnectWorker] ends it
 // sooner, as the worker comes back on a new one. It takes the right to operate, and
 // fails with [ErrNotFound] where no such worker is connected. Workers that speak plain
-// Majordomo have no instance.
+// Majordomo have no instance. It changes one broker, and the others hand over to the worker
+// as before: before it is stopped, drain it at each, as [Client.Pause] says.
 func (c *Client) DrainWorker(ctx context.Context, instance string, options ...CallOption) error {
 	return c.operate(ctx, mmiDrain, operationParams{Worker: instance}, nil, options)
 }
@@ -159,7 +172,8 @@ func (c *Client) DrainWorker(ctx context.Context, instance string, options ...Ca
 // DisconnectWorker ends the broker's conversation with the workers that registered as
 // this instance, at once: what they have is lost with them, and runs again elsewhere
 // only where it is idempotent. Workers of mesh connect again. It takes the right to
-// operate, and fails with [ErrNotFound] where no such worker is connected.
+// operate, and fails with [ErrNotFound] where no such worker is connected. It changes one
+// broker, and the worker's conversations with others go on; see [Client.Pause].
 func (c *Client) DisconnectWorker(ctx context.Context, instance string, options ...CallOption) error {
 	return c.operate(ctx, mmiDisconnect, operationParams{Worker: instance}, nil, options)
 }
@@ -168,7 +182,9 @@ func (c *Client) DisconnectWorker(ctx context.Context, instance string, options 
 // ([RequestStatus].Request, [Event].Request), whether it is queued or runs. Its caller
 // gets [ErrCancelled], and the context of its handler is cancelled. It takes the right
 // to operate, and fails with [ErrNotFound] where the request has its outcome already.
-// Serial numbers are of one broker, and begin anew when it is started again.
+// Serial numbers are of one broker, and begin anew when it is started again. So use a
+// client that knows the broker of this request alone: of several, another may be asked,
+// where the number is that of another request.
 func (c *Client) CancelRequest(ctx context.Context, request uint64, options ...CallOption) error {
 	return c.operate(ctx, mmiCancel, operationParams{Request: request}, nil, options)
 }
@@ -177,7 +193,8 @@ func (c *Client) CancelRequest(ctx context.Context, request uint64, options ...C
 // outcome, and returns the serial number of the new run. It takes the right to operate.
 // It fails with [ErrNotFound] where the request isn't in quarantine, and where it can't
 // run now (no worker, queue full, broker draining) with the error that a caller would
-// get; it stays there then.
+// get; it stays there then. As with [Client.CancelRequest] the number is of one broker, so
+// use a client that knows that one alone.
 func (c *Client) Release(ctx context.Context, request uint64, options ...CallOption) (uint64, error) {
 	var released struct {
 		Request uint64 `json:"request"`
@@ -187,7 +204,8 @@ func (c *Client) Release(ctx context.Context, request uint64, options ...CallOpt
 }
 
 // Drop removes a request from quarantine for good. It takes the right to operate, and
-// fails with [ErrNotFound] where the request isn't there.
+// fails with [ErrNotFound] where the request isn't there. As with [Client.CancelRequest]
+// the number is of one broker, so use a client that knows that one alone.
 func (c *Client) Drop(ctx context.Context, request uint64, options ...CallOption) error {
 	return c.operate(ctx, mmiDrop, operationParams{Request: request}, nil, options)
 }

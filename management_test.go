@@ -141,6 +141,7 @@ func TestClientStatus(t *testing.T) {
 
 		_ = lost.Shutdown(hubOver())
 		require.ErrorIs(t, (<-out).err, mesh.ErrQuarantined)
+		synctest.Wait() // the broker has heard that the connection ended, too
 		require.Len(t, status().Quarantine, 1)
 	})
 }

@@ -328,6 +328,7 @@ func TestStartRefused(t *testing.T) {
 type refuseAll struct{}
 
 func (refuseAll) Allow(transport.Identity, mesh.Right, []byte, []byte) bool { return false }
+func (refuseAll) Partly(transport.Identity, mesh.Right) bool                { return false }
 func (refuseAll) ByMethod([]byte) bool                                      { return false }
 
 // However many stop a mesh that has just started, it stops once.

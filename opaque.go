@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([]
 	k := c.calls.Get().(*call)
 	defer c.recycle(k)
 	k.opaque, k.request.Window = true, 1 // partial replies are wanted
-	now := l.clock.now()
+	now := l.work.clock.now()
 	k.request.Service, k.request.Body, k.request.Deadline = []byte(service), body, deadline
 	l.start(now, k)
 	l.wait(ctx, k)
@@ -100,6 +101,13 @@ func (o *opaqueLinks) put(l *clientLink) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.idle = append(o.idle, l)
+}
+
+// links returns all that were made.
+func (o *opaqueLinks) links() []*clientLink {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.all)
 }
 
 func (o *opaqueLinks) close() {

@@ -21,6 +21,11 @@ type Snapshot struct {
 	Addrs []string `json:"addrs,omitempty"`
 	// Uptime is how long the broker has run.
 	Uptime time.Duration `json:"uptime_ns"`
+	// Partial reports that whoever asked may not see all services. Then it is of
+	// those that may be seen: of others there are no requests, nor workers that serve
+	// them alone, Clients is empty, and of what is counted for the whole broker there
+	// are Queued and Running only, which are those of the services listed.
+	Partial bool `json:"partial,omitempty"`
 	// Draining reports that the broker is shutting down.
 	Draining bool `json:"draining,omitempty"`
 	// Queued counts the requests that wait for a worker, QueuedBytes their size.
@@ -145,7 +150,7 @@ type QuarantinedStatus struct {
 func newSnapshot(c *majordomo.Snapshot) *Snapshot {
 	s := &Snapshot{
 		Broker: c.Broker, Incarnation: c.Incarnation, Version: c.Version, Host: c.Host, PID: c.PID, Addrs: c.Addrs,
-		Uptime: c.Uptime, Draining: c.Draining,
+		Uptime: c.Uptime, Partial: c.Partial, Draining: c.Draining,
 		Queued: c.Queued, QueuedBytes: c.QueuedBytes, Running: c.Running, Abandoned: c.Abandoned, Keyed: c.Keyed,
 		Counts: Counts{
 			Received: c.Counts.Received, Replied: c.Counts.Replied, Failed: c.Counts.Failed, TimedOut: c.Counts.TimedOut,

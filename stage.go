@@ -20,12 +20,9 @@ import (
 type stage struct {
 	logger  *slog.Logger
 	drained chan struct{}
-	clock   clock
 	full    bool // bodies are read to their end, as rights may go by method
 
-	work   combiner[*turn]
-	turns  sync.Pool      // *turn
-	relays sync.WaitGroup // goroutines that took over a turn
+	work combiner[*turn, turn]
 
 	// What follows belongs to whoever runs the core.
 	core  *majordomo.Broker
@@ -51,8 +48,8 @@ type turn struct {
 }
 
 func newStage(core *majordomo.Broker, logger *slog.Logger, observe func([]Event), drained chan struct{}) *stage {
-	s := &stage{core: core, logger: logger, drained: drained, clock: newClock(), peers: make(map[*brokerPeer]struct{})}
-	s.turns.New = func() any { return new(turn) }
+	s := &stage{core: core, logger: logger, drained: drained, peers: make(map[*brokerPeer]struct{})}
+	s.work.init(s)
 	s.watchers.observe = observe
 	s.watchers.told.L = &s.watchers.mu
 	s.timer = time.AfterFunc(time.Hour, s.wake)
@@ -87,7 +84,7 @@ func (s *stage) accept(link transport.Peer) transport.Receiver {
 // Receive takes a batch of messages to the core. What needs nothing of the
 // broker's state, parsing, is done before.
 func (p *brokerPeer) Receive(batch []transport.Message) {
-	t := p.stage.turns.Get().(*turn)
+	t := p.stage.work.turn()
 	if cap(t.events) < len(batch) {
 		t.events = make([]majordomo.Event, len(batch))
 	}
@@ -105,7 +102,7 @@ func (p *brokerPeer) Receive(batch []transport.Message) {
 		// worker alone have nothing to share.
 		runtime.Gosched()
 	}
-	s.runFrom(t)
+	s.run(t)
 }
 
 func (p *brokerPeer) Gone(reason error) {
@@ -119,7 +116,7 @@ func (p *brokerPeer) Gone(reason error) {
 }
 
 func (s *stage) event(ev majordomo.Event) {
-	t := s.turns.Get().(*turn)
+	t := s.work.turn()
 	t.events = append(t.events[:0], ev)
 	s.submit(t)
 }
@@ -159,50 +156,27 @@ func (s *stage) begin(core *majordomo.Broker) {
 func (s *stage) end() {
 	_ = s.do(context.Background(), func(core *majordomo.Broker) {
 		s.ended = true
+		s.work.close()
 		s.timer.Stop()
 		core.SetObserve(false)
 	})
-	s.relays.Wait()
+	s.work.relays.Wait()
 	s.watchers.close()
 }
 
 // submit has t done: by the caller, if nobody runs the core.
 func (s *stage) submit(t *turn) {
 	if s.work.enter(t) {
-		s.runFrom(t)
+		s.run(t)
 	}
 }
 
-// runFrom runs the core, which the caller holds, beginning with t.
-func (s *stage) runFrom(t *turn) {
-	now := s.clock.now()
-	s.take(now, t, t)
-	s.run(now, t, len(t.events))
-}
-
-// run runs the core, which the caller holds, on what is in the inbox, leaves it,
-// and then writes and tells. What comes of it is collected in t.
-func (s *stage) run(now time.Time, t *turn, spent int) {
-	for {
-		work, handOver := s.work.more(spent, func() { s.leave(now, t) })
-		if handOver {
-			s.relays.Go(func() { s.run(s.clock.now(), s.turns.Get().(*turn), 0) })
-		}
-		if work == nil {
-			break
-		}
-		for _, w := range work {
-			s.take(now, w, t)
-			spent += len(w.events)
-			s.recycle(w)
-		}
-		s.work.reuse(work)
-	}
-	s.finish(t)
-}
+// run runs the core, which the caller holds, beginning with t, in which is collected
+// what comes of all that is done.
+func (s *stage) run(t *turn) { s.work.run(s.work.clock.now(), t, t) }
 
 // take takes one turn through the core; what comes of it is collected in into.
-func (s *stage) take(now time.Time, t, into *turn) {
+func (s *stage) take(now time.Time, t, into *turn) int {
 	for i := range t.events {
 		if t.events[i].Kind == majordomo.Wake {
 			s.armed = time.Time{} // now may be a little before the time at which the timer fired
@@ -225,6 +199,11 @@ func (s *stage) take(now time.Time, t, into *turn) {
 	if t.do != nil {
 		t.do(s.core)
 	}
+	spent := len(t.events)
+	if t != into {
+		s.recycle(t)
+	}
+	return spent
 }
 
 // leave does what has to be done before somebody else may run the core.
@@ -289,5 +268,5 @@ func (s *stage) recycle(t *turn) {
 	clear(t.touched)
 	clear(t.after)
 	t.events, t.touched, t.after, t.do = t.events[:0], t.touched[:0], t.after[:0], nil
-	s.turns.Put(t)
+	s.work.turns.Put(t)
 }

@@ -38,7 +38,7 @@ func BenchmarkStage(b *testing.B) {
 func startMutex(s *stage) (func(*turn), func()) {
 	var mu sync.Mutex
 	return func(t *turn) {
-		now := s.clock.now()
+		now := s.work.clock.now()
 		mu.Lock()
 		s.take(now, t, t)
 		s.leave(now, t)
@@ -52,12 +52,11 @@ func startLoop(s *stage) (func(*turn), func()) {
 	var loop sync.WaitGroup
 	loop.Go(func() {
 		for first := range work {
-			now := s.clock.now()
+			now := s.work.clock.now()
 			s.take(now, first, first)
 			for range min(len(work), maxTurn) {
 				t := <-work
 				s.take(now, t, first)
-				s.recycle(t)
 			}
 			s.leave(now, first)
 			s.finish(first)
@@ -107,7 +106,7 @@ func benchmarkStage(b *testing.B, n int, start func(*stage) (func(*turn), func()
 		return p
 	}
 	receive := func(p *brokerPeer, batch ...transport.Message) {
-		t := s.turns.Get().(*turn)
+		t := s.work.turn()
 		t.events = slices.Grow(t.events, len(batch))[:len(batch)]
 		for i, m := range batch {
 			t.events[i].Received(p.core, m, false)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdpmesh/mesh"
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+	"github.com/mdpmesh/mesh/internal/mdp"
 	"github.com/mdpmesh/mesh/meshtest"
+	"github.com/mdpmesh/mesh/transport/inproc"
 )
 
 // streamCount is the parameters of most streams here.
@@ -276,6 +280,73 @@ func TestStreamThatNobodyReads(t *testing.T) {
 		}
 		require.ErrorIs(t, <-s.ended, mesh.ErrCancelled)
 	})
+}
+
+// A stream whose other side takes no notice of credit fills no memory.
+func TestStreamThatOutrunsItsReader(t *testing.T) {
+	t.Parallel()
+	const limit, size = 100_000, 1000
+	value := `"` + strings.Repeat("x", size-2) + `"`
+	for name, test := range map[string]struct {
+		speak mesh.Speak
+		plain bool // the broker is, and otherwise only the worker
+	}{
+		"a plain worker":                  {mesh.SpeakMesh, false},
+		"a plain broker":                  {mesh.SpeakMDP02, true},
+		"a plain broker, by what it says": {mesh.SpeakMesh, true},
+	} {
+		hubRun(t, name, func(t *testing.T) {
+			network := inproc.New(inproc.Config{})
+			stop := make(chan struct{})
+			cancelled := make(chan struct{}, 1)
+			var sent atomic.Int64
+			b := callPlay(t, network, func(r *callRequest) {
+				if string(r.Service) == mdp.MMICancel {
+					cancelled <- struct{}{}
+				}
+				if string(r.Service) != "tea" {
+					return
+				}
+				go func() {
+					for ; ; sent.Add(1) {
+						select {
+						case <-stop:
+							return
+						case <-time.After(time.Millisecond):
+							r.send(mdp.ClientPartial, jsonrpc.AppendResult(nil, r.ID, []byte(value)))
+						}
+					}
+				}()
+			})
+			t.Cleanup(func() { close(stop) })
+			if test.plain {
+				b.pong = ""
+			}
+			c := callDial(t, mesh.ClientConfig{Transport: network, Speak: test.speak, MaxUnreadBytes: limit})
+			read, failed := 0, error(nil)
+			for _, err := range c.StreamRaw(t.Context(), "tea.pour", nil) {
+				if failed = err; err != nil {
+					break
+				}
+				if read++; read < 500 {
+					continue // as fast as they come, and more than may be unread at once
+				}
+				if read == 500 {
+					<-time.After(10 * time.Second)
+				}
+			}
+			require.ErrorIs(t, failed, mesh.ErrTooLarge)
+			require.ErrorContains(t, failed, "MaxUnreadBytes")
+			e := callError(t, failed)
+			require.True(t, e.Local)
+			require.True(t, e.HandedOver)
+			require.Greater(t, sent.Load(), int64(10_000))
+			require.InDelta(t, 500+limit/size, read, 20, "what came before can be read")
+			if !test.plain {
+				require.Len(t, cancelled, 1)
+			}
+		})
+	}
 }
 
 func TestStreamDeadline(t *testing.T) {

@@ -22,7 +22,7 @@ type task struct {
 	job    *majordomo.Job
 	ctx    *handlerContext // of this request alone
 	method *method         // nil: none was found
-	credit credit
+	stream *stream         // of this request alone; nil where the method doesn't stream
 	in     Invocation
 	reply  [1][]byte // the final reply's body, so that it needs no allocation
 	buffer []byte    // its frame, where the connection keeps nothing of it
@@ -44,6 +44,7 @@ func (w *Worker) begin(j *majordomo.Job) *task {
 		// "Security").
 		t.method = nil
 	}
+	t.stream = nil
 	t.ctx = &handlerContext{base: w.cfg.Context, deadline: j.Deadline, caller: j.Caller, attempt: j.Attempt}
 	if env.Meta.Present {
 		t.ctx.body = j.Body[0]
@@ -51,7 +52,7 @@ func (w *Worker) begin(j *majordomo.Job) *task {
 	if m := t.method; m != nil {
 		t.ctx.service, t.ctx.method = m.service, m.name
 		if m.stream {
-			t.credit.reset(env.Meta.Window)
+			t.stream = newStream(t)
 		}
 	} else if j.Service < len(w.names) {
 		t.ctx.service = w.names[j.Service]
@@ -108,6 +109,7 @@ func (t *task) failed(err error) [][]byte {
 
 func (t *task) end(body [][]byte) {
 	t.ctx.end(nil)
+	t.stream.end()
 	t.send(body, true)
 }
 
@@ -148,24 +150,39 @@ func (t *task) invoke() (json.RawMessage, error) {
 	if m == nil {
 		return nil, &Error{Code: CodeNoMethod, Message: "no method " + quote(env.Method) + " here"}
 	}
-	t.in = Invocation{Service: m.service, Method: m.name, Params: env.Params, Notify: env.Kind == jsonrpc.Notification}
-	if t.in.Params == nil {
-		t.in.Params = noParams
-	}
+	in := &t.in
+	var over *atomic.Bool
 	if len(t.worker.cfg.Interceptors) > 0 {
+		// They may keep it, though they mustn't: it is never another request's.
+		kept := new(intercepted)
+		in, over = &kept.Invocation, &kept.over
+		defer over.Store(true) // also where they end the goroutine
+	}
+	*in = Invocation{Service: m.service, Method: m.name, Params: env.Params, Notify: env.Kind == jsonrpc.Notification, over: over}
+	if in.Params == nil {
+		in.Params = noParams
+	}
+	if over != nil {
 		if r, ok := RequestFrom(t.ctx); ok {
-			t.in.Strings = r.Strings
+			in.Strings = r.Strings
 		}
 	}
-	if m.stream {
-		t.in.Part, t.in.credit = t.part, &t.credit
+	if s := t.stream; s != nil {
+		in.Part, in.credit = s.part, &s.credit
 	}
-	result, err := m.invoke(t.ctx, &t.in)
+	result, err := m.invoke(t.ctx, in)
 	t.in = Invocation{}
 	if err == nil {
-		err = t.fits(result)
+		err = m.fits(result, t.job.MaxMessage)
 	}
 	return result, err
+}
+
+// intercepted is an invocation that interceptors see, with whether its request has its
+// reply.
+type intercepted struct {
+	Invocation
+	over atomic.Bool
 }
 
 // defaultMaxMessage is what brokers take as one message where they don't say.
@@ -176,31 +193,72 @@ const replyOverhead = 1024
 
 // fits refuses a result that the broker would not relay, or that would make the
 // whole reply something that no caller can read.
-func (t *task) fits(result json.RawMessage) error {
-	if t.method.unsure {
+func (m *method) fits(result json.RawMessage, limit int) error {
+	if m.unsure {
 		if err := jsonrpc.CheckValue(result); err != nil {
 			return &Error{Code: CodeInternal, Message: "the result is no JSON: " + err.Error(), cause: err}
 		}
 	}
-	if limit := cmp.Or(t.job.MaxMessage, defaultMaxMessage); len(result) > limit-replyOverhead {
+	if limit = cmp.Or(limit, defaultMaxMessage); len(result) > limit-replyOverhead {
 		return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the result has %d bytes, more than the broker takes as one message (%d)", len(result), limit)}
 	}
 	return nil
 }
 
+// stream is what sends the values of one streaming reply. Unlike the task it belongs to
+// one request alone: an interceptor, or a goroutine that it left behind, may have a value
+// when the request is over, and the task is another's.
+type stream struct {
+	task   *task
+	method *method
+	ctx    *handlerContext
+	id     []byte
+	reads  bool // somebody reads the values
+	limit  int  // of a message
+	credit credit
+
+	mu   sync.Mutex // guards over, and is held while a value is sent
+	over bool
+}
+
+func newStream(t *task) *stream {
+	j := t.job
+	return &stream{
+		task: t, method: t.method, ctx: t.ctx, id: j.Envelope.ID, reads: j.RPC(), limit: j.MaxMessage, credit: newCredit(j.Envelope.Meta.Window),
+	}
+}
+
+// errStreamEnded is what a value gets that comes too late.
+var errStreamEnded = errors.New("mesh: the stream has ended")
+
 // part sends one value of a stream, once the reader has room for it.
-func (t *task) part(value json.RawMessage) error {
-	if err := t.fits(value); err != nil {
+func (s *stream) part(value json.RawMessage) error {
+	if err := s.method.fits(value, s.limit); err != nil {
 		return err
 	}
-	if !t.job.RPC() { // nobody reads, so nobody gives credit
-		return over(t.ctx)
+	if !s.reads { // so nobody gives credit
+		return over(s.ctx)
 	}
-	if err := t.credit.take(t.ctx); err != nil {
+	if err := s.credit.take(s.ctx); err != nil {
 		return err
 	}
-	t.send([][]byte{resultFrame(t.job.Envelope.ID, value)}, false)
+	frame := resultFrame(s.id, value)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return errStreamEnded
+	}
+	s.task.send([][]byte{frame}, false)
 	return nil
+}
+
+// end has nothing sent any more.
+func (s *stream) end() {
+	if s != nil {
+		s.mu.Lock()
+		s.over = true
+		s.mu.Unlock()
+	}
 }
 
 // over says why ctx is over, nil where it isn't.
@@ -282,36 +340,37 @@ type credit struct {
 	mu   sync.Mutex // guards what follows
 	left int
 	over error         // why no more may be sent
-	more chan struct{} // holds a token when left may have grown, or over was set
+	more chan struct{} // holds a token when left may have grown, or over was set; never another
 }
 
 const defaultWindow = 32
 
-func (c *credit) reset(window int) {
+func newCredit(window int) credit {
 	if window < 0 {
 		window = defaultWindow
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.left, c.over = window, nil
-	c.more = make(chan struct{}, 1)
+	return credit{left: window, more: make(chan struct{}, 1)}
 }
 
 // until has the stream end with ctx, which an interceptor made of the handler's.
-// It returns what ends that.
-func (c *credit) until(ctx context.Context) (stop func() bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	more := c.more
-	return context.AfterFunc(ctx, func() {
+// It returns what ends that: the interceptor may try again with another.
+func (c *credit) until(ctx context.Context) (stop func()) {
+	stopped := false // guarded by mu
+	forget := context.AfterFunc(ctx, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.more != more {
-			return // it is another request's by now
+		if stopped {
+			return
 		}
 		c.over = context.Cause(ctx)
 		c.poke()
 	})
+	return func() {
+		forget()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		stopped, c.over = true, nil
+	}
 }
 
 func (c *credit) add(n int) {
@@ -332,18 +391,23 @@ func (c *credit) poke() {
 func (c *credit) take(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		more, err := c.more, c.over
-		if err == nil && c.left > 0 {
+		err := c.over
+		taken := err == nil && c.left > 0
+		if taken {
 			c.left--
-			c.mu.Unlock()
-			return over(ctx)
+		}
+		if err != nil || c.left > 0 {
+			c.poke() // several may wait
 		}
 		c.mu.Unlock()
-		if err != nil {
+		switch {
+		case taken:
+			return over(ctx)
+		case err != nil:
 			return err
 		}
 		select {
-		case <-more:
+		case <-c.more:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

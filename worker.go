@@ -42,15 +42,21 @@ type WorkerConfig struct {
 	// Transport connects to brokers.
 	Transport transport.Transport
 	// Brokers lists where brokers are. The worker serves all of them at the same time,
-	// and comes back to one that was gone.
+	// up to MaxBrokers, and comes back to one that was gone.
 	Brokers []transport.Endpoint
 	// Discovery finds brokers, which are served beside those of Brokers. One that it
-	// takes back is served on as long as the connection lasts. It may be nil.
+	// takes back is served on as long as the connection lasts, unless that makes more
+	// than MaxBrokers. It may be nil.
 	Discovery Discovery
+	// MaxBrokers is to how many brokers the worker is connected at the same time, of
+	// all that it knows; which ones is random, and one that can't be reached gives way
+	// to another. If zero, 64: a client, which is connected to 16 of all brokers, only
+	// finds workers that one of these has, so workers should be connected to all.
+	MaxBrokers int
 	// Speak says what the brokers speak. If zero, SpeakMesh.
 	Speak Speak
-	// Instance names this worker to brokers and in listings. If empty, a random
-	// name.
+	// Instance names this worker to brokers and in listings: 255 bytes at most, of
+	// printable text. If empty, a random name.
 	Instance string
 	// Capacity is how many requests the worker runs at once, of all its services and
 	// all brokers together. If zero, 16 for each processor that Go uses (GOMAXPROCS).
@@ -136,6 +142,8 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 		return nil, errors.New("mesh: NewWorker: no services")
 	case cfg.Capacity < 0:
 		return nil, errors.New("mesh: WorkerConfig.Capacity is negative")
+	case cfg.MaxBrokers < 0:
+		return nil, errors.New("mesh: WorkerConfig.MaxBrokers is negative")
 	}
 	var err error
 	if cfg.Heartbeat, err = cfg.Heartbeat.withDefaults("WorkerConfig.Heartbeat"); err != nil {
@@ -152,12 +160,15 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	if cfg.Context == nil {
 		cfg.Context = context.Background()
 	}
+	if err := checkInstance("WorkerConfig", cfg.Instance); err != nil {
+		return nil, err
+	}
 	w := &Worker{
 		cfg: cfg, logger: orDiscard(cfg.Logger).With("worker", cfg.Instance),
 		methods: make(map[string]*method), ownCodec: ownCodec, ready: make(chan struct{}), refused: make(chan struct{}), ended: make(chan struct{}),
 	}
 	reg := majordomo.Registration{Instance: cfg.Instance, Version: Version, PID: os.Getpid(), Capacity: cfg.Capacity}
-	reg.Host, _ = os.Hostname() // it is for people; a worker without one works as well
+	reg.Host = hostname()
 	for i, s := range services {
 		if s == nil {
 			return nil, errors.New("mesh: NewWorker: a service is nil")
@@ -168,7 +179,7 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 		reg.Services = append(reg.Services, s.document())
 	}
 	session, err := majordomo.NewWorkerSession(majordomo.WorkerConfig{
-		Brokers: len(cfg.Brokers), Speak: majordomo.Speak(cfg.Speak), Registration: reg,
+		Brokers: len(cfg.Brokers), MaxBrokers: cfg.MaxBrokers, Speak: majordomo.Speak(cfg.Speak), Registration: reg,
 		HeartbeatInterval: cfg.Heartbeat.Interval, Liveness: cfg.Heartbeat.Liveness,
 		DialTimeout: cfg.DialTimeout, RedialMin: cfg.Redial.Min, RedialMax: cfg.Redial.Max,
 		ShiftMin: cfg.Shift.Min, ShiftMax: cfg.Shift.Max, Random: rand.Uint64,
@@ -178,6 +189,25 @@ func NewWorker(cfg WorkerConfig, services ...*Service) (*Worker, error) {
 	}
 	w.link = newWorkerLink(w, session)
 	return w, nil
+}
+
+// checkInstance returns an error for an instance that brokers would refuse, which would
+// keep the worker or client from all of them.
+func checkInstance(config, instance string) error {
+	if err := (&majordomo.Presence{Instance: instance}).Check(); err != nil {
+		return fmt.Errorf("mesh: %s.Instance: %w", config, err)
+	}
+	return nil
+}
+
+// hostname returns this machine's name, or "" where there is none that brokers take: it
+// is for people, and what is without one works as well.
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil || (&majordomo.Presence{Host: host}).Check() != nil {
+		return ""
+	}
+	return host
 }
 
 // distinct returns endpoints, each once.
@@ -205,10 +235,16 @@ func (w *Worker) add(at int, s *Service) error {
 			if in.Params, err = m.complete(in.Params); err != nil {
 				return nil, err
 			}
+			if m.stream && in.Part == nil {
+				return nil, errNoPart
+			}
 			if _, own := ctx.(*handlerContext); in.credit != nil && !own {
 				defer in.credit.until(ctx)()
 			}
 			return m.Handler.invoke(ctx, w.cfg.Codec, in)
+		}
+		if len(w.cfg.Interceptors) > 0 {
+			base = recovery(w.logger)(apart(base))
 		}
 		m.invoke = recovery(w.logger)(chain(w.cfg.Interceptors, base))
 		w.methods[m.service+"."+m.name] = m
@@ -233,18 +269,19 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.mu.Unlock()
 	defer close(w.ended)
 
-	w.link.submit(workerWork{kind: majordomo.WorkerStart})
+	w.link.work.submit(workerWork{kind: majordomo.WorkerStart})
 	defer w.discover(ctx)()
 	var err error
 	select {
 	case <-w.link.finished:
 	case <-ctx.Done():
 		err = ctx.Err()
-		w.link.submit(workerWork{kind: majordomo.WorkerStop})
+		w.link.work.submit(workerWork{kind: majordomo.WorkerStop})
 		<-w.link.finished
 	}
 	w.pool.close()
 	w.link.link.tasks.Wait()
+	w.link.work.relays.Wait()
 	return err
 }
 
@@ -257,8 +294,11 @@ func (w *Worker) discover(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		err := w.cfg.Discovery.Watch(ctx, func(found []transport.Endpoint) {
-			w.link.submit(workerWork{kind: majordomo.WorkerBrokers, found: slices.Clone(found)})
+		err := watchDiscovery(ctx, w.cfg.Discovery, func(found []transport.Endpoint) {
+			w.link.work.submit(workerWork{kind: majordomo.WorkerBrokers, found: slices.Clone(found)})
+		}, func(why error) {
+			w.troubled(why)
+			w.logger.Error(textMemberEnded, "error", why)
 		})
 		if ctx.Err() == nil {
 			w.troubled(fmt.Errorf("discovery ended: %w", cmp.Or(err, errNoReason)))
@@ -284,7 +324,7 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 		close(w.ended)
 	}
 	w.mu.Unlock()
-	w.link.submit(workerWork{kind: majordomo.WorkerDrain})
+	w.link.work.submit(workerWork{kind: majordomo.WorkerDrain})
 	select {
 	case <-w.ended:
 		return nil
@@ -295,7 +335,7 @@ func (w *Worker) Shutdown(ctx context.Context) error {
 		return nil // that it is over counts for more than that ctx is, too
 	default:
 	}
-	w.link.submit(workerWork{kind: majordomo.WorkerStop})
+	w.link.work.submit(workerWork{kind: majordomo.WorkerStop})
 	return ctx.Err()
 }
 
@@ -317,16 +357,22 @@ const (
 	WorkerRegistering WorkerBrokerState = "registering"
 	// WorkerServing: it serves what the broker hands over.
 	WorkerServing WorkerBrokerState = "serving"
-	// WorkerLeaving: it finishes what the broker has handed over, and gets nothing new.
+	// WorkerLeaving: it finishes what the broker has handed over, and gets nothing new,
+	// as it is being shut down, or an operator drained it at that broker.
 	WorkerLeaving WorkerBrokerState = "leaving"
 	// WorkerStandby: another address leads to the same broker, which is served there.
+	// This one is connected at once when that connection is lost, and asked at times
+	// whether it still leads there.
 	WorkerStandby WorkerBrokerState = "standby"
+	// WorkerSpare: it isn't connected, as [WorkerConfig.MaxBrokers] others are. It is when
+	// one of those can't be reached.
+	WorkerSpare WorkerBrokerState = "spare"
 )
 
 var workerBrokerStates = map[majordomo.WorkerPhase]WorkerBrokerState{
 	majordomo.WorkerWaits: WorkerWaiting, majordomo.WorkerConnects: WorkerConnecting,
 	majordomo.WorkerRegisters: WorkerRegistering, majordomo.WorkerServes: WorkerServing,
-	majordomo.WorkerLeaves: WorkerLeaving, majordomo.WorkerStands: WorkerStandby,
+	majordomo.WorkerLeaves: WorkerLeaving, majordomo.WorkerStands: WorkerStandby, majordomo.WorkerSpares: WorkerSpare,
 }
 
 // WorkerBroker is how a worker stands with one broker.
@@ -350,7 +396,7 @@ type WorkerBroker struct {
 // for any broker.
 func (w *Worker) Brokers() []WorkerBroker {
 	done := make(chan []WorkerBroker, 1)
-	w.link.submit(workerWork{look: func() { done <- w.link.brokers() }})
+	w.link.work.submit(workerWork{look: func() { done <- w.link.brokers() }})
 	return <-done
 }
 

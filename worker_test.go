@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,12 +39,17 @@ func TestNewWorkerRefuses(t *testing.T) {
 		"no services":          {nil, nil, "no services"},
 		"a service that's nil": {nil, []*mesh.Service{hubEcho(), nil}, "a service is nil"},
 		"a service twice":      {nil, []*mesh.Service{hubEcho(), hubEcho()}, `two services named "echo"`},
-		"negative capacity":    {func(c *mesh.WorkerConfig) { c.Capacity = -1 }, one, "WorkerConfig.Capacity is negative"},
-		"fast heartbeats":      {func(c *mesh.WorkerConfig) { c.Heartbeat.Interval = time.Millisecond }, one, "WorkerConfig.Heartbeat.Interval is 1ms"},
-		"negative liveness":    {func(c *mesh.WorkerConfig) { c.Heartbeat.Liveness = -1 }, one, "WorkerConfig.Heartbeat.Liveness is negative"},
-		"negative dial time":   {func(c *mesh.WorkerConfig) { c.DialTimeout = -1 }, one, "negative duration"},
-		"negative redial":      {func(c *mesh.WorkerConfig) { c.Redial.Min = -1 }, one, "negative duration"},
-		"an unknown language":  {func(c *mesh.WorkerConfig) { c.Speak = 99 }, one, "WorkerConfig.Speak is unknown"},
+		"negative brokers":     {func(c *mesh.WorkerConfig) { c.MaxBrokers = -1 }, one, "WorkerConfig.MaxBrokers is negative"},
+		"unprintable instance": {func(c *mesh.WorkerConfig) { c.Instance = "w\n1" }, one, "WorkerConfig.Instance: instance isn't printable"},
+		"long instance": {
+			func(c *mesh.WorkerConfig) { c.Instance = strings.Repeat("w", 256) }, one, "WorkerConfig.Instance: instance is longer than 255 bytes",
+		},
+		"negative capacity":   {func(c *mesh.WorkerConfig) { c.Capacity = -1 }, one, "WorkerConfig.Capacity is negative"},
+		"fast heartbeats":     {func(c *mesh.WorkerConfig) { c.Heartbeat.Interval = time.Millisecond }, one, "WorkerConfig.Heartbeat.Interval is 1ms"},
+		"negative liveness":   {func(c *mesh.WorkerConfig) { c.Heartbeat.Liveness = -1 }, one, "WorkerConfig.Heartbeat.Liveness is negative"},
+		"negative dial time":  {func(c *mesh.WorkerConfig) { c.DialTimeout = -1 }, one, "negative duration"},
+		"negative redial":     {func(c *mesh.WorkerConfig) { c.Redial.Min = -1 }, one, "negative duration"},
+		"an unknown language": {func(c *mesh.WorkerConfig) { c.Speak = 99 }, one, "WorkerConfig.Speak is unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -545,6 +551,14 @@ func TestWorkerDiscoveryEnds(t *testing.T) {
 		require.Contains(t, h.log.String(), "no network")
 		require.NoError(t, w.Shutdown(t.Context()))
 
+		before := len(h.log.String())
+		w = h.worker(mesh.WorkerConfig{Discovery: mesh.Combine(workBlind{}, mesh.Static(hubEndpoint()))}, hubEcho())
+		synctest.Wait()
+		require.Contains(t, h.log.String()[before:], `msg="a discovery has ended, the others go on" worker=`)
+		require.Contains(t, h.log.String()[before:], "discovery 1 of 2 ended: no network")
+		require.NotContains(t, h.log.String()[before:], `msg="discovery ended"`)
+		require.NoError(t, w.Shutdown(t.Context()))
+
 		m, err := mesh.Start(t.Context(), mesh.Config{Worker: mesh.WorkerConfig{Discovery: workBlind{}}})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, m.Stop(t.Context())) }()
@@ -576,6 +590,82 @@ func TestWorkerServesABrokerOnce(t *testing.T) {
 		require.Equal(t, 4, s.Workers[0].Capacity)
 		require.NoError(t, w.Shutdown(t.Context()))
 		require.NoError(t, broker.Shutdown(t.Context()))
+		require.NoError(t, <-served)
+	})
+}
+
+// Of more brokers than it has places for a worker serves some, and others when those are
+// gone.
+func TestWorkerMaxBrokers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := meshtest.Config{Brokers: 3}.New(t)
+		w := m.AddWorker(mesh.WorkerConfig{MaxBrokers: 2}, hubEcho())
+		states := func() (states map[mesh.WorkerBrokerState]int, served string) {
+			<-time.After(time.Second)
+			states = make(map[mesh.WorkerBrokerState]int)
+			for _, b := range w.Brokers() {
+				if states[b.State]++; b.State == mesh.WorkerServing {
+					served = b.Broker
+				}
+			}
+			return states, served
+		}
+		all, served := states()
+		require.Equal(t, map[mesh.WorkerBrokerState]int{mesh.WorkerServing: 2, mesh.WorkerSpare: 1}, all)
+		m.Kill(served)
+		all, _ = states()
+		require.Equal(t, map[mesh.WorkerBrokerState]int{mesh.WorkerServing: 2, mesh.WorkerSpare: 1}, all)
+		m.Restart(served)
+	})
+}
+
+// signpost is a transport whose addresses lead to others, as names do.
+type signpost struct {
+	transport.Transport
+	mu sync.Mutex // guards to
+	to map[string]string
+}
+
+func (s *signpost) Dial(ctx context.Context, e transport.Endpoint) (transport.Conn, error) {
+	s.mu.Lock()
+	e.Addr = s.to[e.Addr]
+	s.mu.Unlock()
+	return s.Transport.Dial(ctx, e)
+}
+
+func (s *signpost) lead(addr, to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.to[addr] = to
+}
+
+// Of two addresses of one broker the second comes to be another broker's.
+func TestWorkerNoticesThatAnAddressMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := hubStart(t, mesh.BrokerConfig{})
+		other, err := mesh.NewBroker(mesh.BrokerConfig{})
+		require.NoError(t, err)
+		served := make(chan error, 1)
+		elsewhere := h.listen("inproc://elsewhere")
+		go func() { served <- other.Serve(context.Background(), elsewhere) }()
+		names := &signpost{Transport: h.net, to: map[string]string{"a": hubAddr, "b": hubAddr}}
+		w := h.worker(mesh.WorkerConfig{Transport: names, Brokers: []transport.Endpoint{{Addr: "a"}, {Addr: "b"}}}, hubEcho())
+		<-time.After(time.Minute)
+		states := make(map[mesh.WorkerBrokerState]string)
+		for addr, b := range workerBrokers(w.Worker) {
+			states[b.State] = addr
+		}
+		require.Contains(t, states, mesh.WorkerServing)
+		require.Contains(t, states, mesh.WorkerStandby)
+		names.lead(states[mesh.WorkerStandby], "inproc://elsewhere")
+		<-time.After(31 * time.Second)
+		for _, b := range workerBrokers(w.Worker) {
+			require.Equal(t, mesh.WorkerServing, b.State)
+		}
+		require.NoError(t, w.Shutdown(t.Context()))
+		require.NoError(t, other.Shutdown(t.Context()))
 		require.NoError(t, <-served)
 	})
 }

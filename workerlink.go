@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/majordomo"
@@ -16,9 +15,7 @@ import (
 // combiner), and does what it asked for after leaving it.
 type workerLink struct {
 	worker   *Worker
-	clock    clock
-	work     combiner[workerWork]
-	scratch  sync.Pool     // *workerTurn
+	work     combiner[workerWork, workerTurn]
 	finished chan struct{} // closed when the session is over
 
 	// What follows belongs to whoever runs the session.
@@ -73,18 +70,19 @@ func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 }
 
 func newWorkerLink(w *Worker, session *majordomo.WorkerSession) *workerLink {
-	l := &workerLink{worker: w, session: session, clock: newClock(), finished: make(chan struct{})}
-	l.link = newLink(w.cfg.Transport, w.cfg.Brokers, w.cfg.DialTimeout, func() { l.submit(workerWork{kind: majordomo.WorkerWake}) })
-	l.scratch.New = func() any { return new(workerTurn) }
+	l := &workerLink{worker: w, session: session, finished: make(chan struct{})}
+	l.work.init(l)
+	l.link = newLink(w.cfg.Transport, w.cfg.Brokers, w.cfg.DialTimeout, func() { l.work.submit(workerWork{kind: majordomo.WorkerWake}) })
+	l.link.uses = session.Uses
 	l.link.on = dialEvents{
 		dialed: func(id uint64, conn transport.Conn) {
-			l.submit(workerWork{kind: majordomo.WorkerDialed, conn: id, dialed: conn})
+			l.work.submit(workerWork{kind: majordomo.WorkerDialed, conn: id, dialed: conn})
 		},
 		failed: func(id uint64, err error) {
-			l.submit(workerWork{kind: majordomo.WorkerDialFailed, conn: id, err: err})
+			l.work.submit(workerWork{kind: majordomo.WorkerDialFailed, conn: id, err: err})
 		},
 		lost: func(id uint64, err error) {
-			l.submit(workerWork{kind: majordomo.WorkerLost, conn: id, err: err})
+			l.work.submit(workerWork{kind: majordomo.WorkerLost, conn: id, err: err})
 		},
 		read: l.read,
 	}
@@ -93,7 +91,7 @@ func newWorkerLink(w *Worker, session *majordomo.WorkerSession) *workerLink {
 
 // read takes a batch of messages of the broker.
 func (l *workerLink) read(id uint64, batch []transport.Message) {
-	b := l.scratch.Get().(*workerTurn)
+	b := l.work.turn()
 	if cap(b.events) < len(batch) {
 		b.events = make([]majordomo.WorkerEvent, len(batch))
 	}
@@ -101,7 +99,7 @@ func (l *workerLink) read(id uint64, batch []transport.Message) {
 	for i, m := range batch {
 		b.events[i].Received(id, m)
 	}
-	l.submit(workerWork{kind: majordomo.WorkerMessage, messages: b})
+	l.work.submit(workerWork{kind: majordomo.WorkerMessage, messages: b})
 }
 
 // reply sends what a task replied.
@@ -114,56 +112,24 @@ func (l *workerLink) reply(w workerWork) {
 		// first, and all of them leave together.
 		runtime.Gosched()
 	}
-	t := l.scratch.Get().(*workerTurn)
-	now := l.clock.now()
-	l.take(now, &w, t)
-	l.run(now, t, 1)
-}
-
-// submit has w done: by the caller, if nobody runs the session.
-func (l *workerLink) submit(w workerWork) {
-	if l.work.enter(w) {
-		t := l.scratch.Get().(*workerTurn)
-		now := l.clock.now()
-		l.take(now, &w, t)
-		l.run(now, t, 1)
-	}
-}
-
-// run runs the session, which the caller holds, on what others left, leaves it,
-// and then does what was asked for.
-func (l *workerLink) run(now time.Time, t *workerTurn, spent int) {
-	for {
-		work, handOver := l.work.more(spent, func() { l.leave(now, t) })
-		if handOver {
-			l.link.tasks.Go(func() { l.run(l.clock.now(), l.scratch.Get().(*workerTurn), 0) })
-		}
-		if work == nil {
-			break
-		}
-		for i := range work {
-			l.take(now, &work[i], t)
-		}
-		spent += len(work)
-		l.work.reuse(work)
-	}
-	l.finish(t)
+	l.work.run(l.work.clock.now(), w, l.work.turn())
 }
 
 // take takes one piece of work to the session.
-func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
+func (l *workerLink) take(now time.Time, w workerWork, t *workerTurn) int {
 	if b := w.messages; b != nil {
+		n := len(b.events)
 		for i := range b.events {
 			l.step(now, &b.events[i], t)
 		}
 		clear(b.events)
 		b.events = b.events[:0]
-		l.scratch.Put(b)
-		return
+		l.work.turns.Put(b)
+		return n
 	}
 	if w.look != nil {
 		w.look()
-		return
+		return 1
 	}
 	ev := &l.event
 	if w.kind == majordomo.WorkerBrokers {
@@ -175,7 +141,7 @@ func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
 	}
 	if w.dialed != nil {
 		if !l.link.dialed(w.conn, w.dialed) {
-			return
+			return 1
 		}
 		ev.Copies = copies(w.dialed)
 	}
@@ -187,6 +153,7 @@ func (l *workerLink) take(now time.Time, w *workerWork, t *workerTurn) {
 	if w.kind == majordomo.WorkerDialFailed || w.kind == majordomo.WorkerLost {
 		l.link.drop(w.conn)
 	}
+	return 1
 }
 
 // step takes one event to the session; what has to wait until the session is left
@@ -209,8 +176,11 @@ func (l *workerLink) step(now time.Time, ev *majordomo.WorkerEvent, t *workerTur
 		case majordomo.WorkerCancel:
 			a.Job.Data.(*task).cancel(a.Err) // now: later the job may be another request's
 		case majordomo.WorkerCredit:
-			a.Job.Data.(*task).credit.add(a.N)
+			if s := a.Job.Data.(*task).stream; s != nil {
+				s.credit.add(a.N)
+			}
 		case majordomo.WorkerFinished:
+			l.work.close()
 			t.after = append(t.after, workerNews{WorkerAction: *a})
 		default:
 			t.after = append(t.after, workerNews{*a, l.link.brokers[a.Broker].Addr})
@@ -253,7 +223,7 @@ func (l *workerLink) finish(t *workerTurn) {
 	clear(t.tasks)
 	clear(t.after)
 	t.tasks, t.after = t.tasks[:0], t.after[:0]
-	l.scratch.Put(t)
+	l.work.turns.Put(t)
 }
 
 func (l *workerLink) do(a *workerNews) {

@@ -32,12 +32,15 @@
 //	roles      names of those whose rights it has as well as its own
 //	call       what it may call: "tea" or "tea.*" is all of a service, "tea.brew"
 //	           one method, "*" everything
-//	register   the services that it may offer, by their full names; "*" is all
-//	see        true: it may ask for services, their contracts and the broker's state
+//	register   the services that it may offer
+//	see        true: it may ask for services, their contracts and the broker's state;
+//	           or the services of which it sees these
 //	operate    true: it may pause and resume services, drain and disconnect
-//	           workers, release and drop requests
+//	           workers, cancel, release and drop requests; or the services of which
+//	           it may do so
 //
-// A role has the last four. An entry of call is split at its last dot, as methods
+// The services of register, see and operate are given by their full names, and "*" is
+// all of them. A role has the last four. An entry of call is split at its last dot, as methods
 // are on the wire: all of the service "shop.tea" is "shop.tea.*", never "shop.tea",
 // which is the method tea of the service shop.
 //

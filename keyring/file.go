@@ -204,11 +204,11 @@ func (o *owner) member(kind, name string, value any) *fault {
 	case name == "call":
 		return o.each(name, value, o.addCall)
 	case name == "register":
-		return o.each(name, value, o.addRegister)
+		return o.services(name, value, &o.rights.register)
 	case name == "see":
-		return o.flag(name, value, &o.rights.see)
+		return o.scope(name, value, &o.rights.see)
 	case name == "operate":
-		return o.flag(name, value, &o.rights.operate)
+		return o.scope(name, value, &o.rights.operate)
 	case strings.Contains(lower, "secret") || strings.Contains(lower, "private"):
 		return o.fault(name, "has no place here: only public keys stand in this file; if this was a secret key, make a new one")
 	}
@@ -233,13 +233,35 @@ func (o *owner) each(member string, value any, take func(member, which, entry st
 	return nil
 }
 
-func (o *owner) flag(member string, value any, to *bool) *fault {
-	flag, ok := value.(bool)
-	if !ok {
-		return o.fault(member, "is neither true nor false")
+// scope reads true, false, or services.
+func (o *owner) scope(member string, value any, to *scope) *fault {
+	switch value := value.(type) {
+	case bool:
+		to.all = to.all || value // a role may have given it
+		return nil
+	case []any:
+		return o.services(member, value, to)
 	}
-	*to = flag
-	return nil
+	return o.fault(member, "is neither true nor false, nor an array of strings")
+}
+
+// services reads an array of services.
+func (o *owner) services(member string, value any, to *scope) *fault {
+	return o.each(member, value, func(member, which, entry string) *fault {
+		if entry == "*" {
+			to.all = true
+			return nil
+		}
+		why := badService(entry)
+		if mdp.Reserved([]byte(entry)) {
+			why = "is the broker's own"
+		}
+		if why != "" {
+			return o.fault(member, "%s%s %s", which, show(entry), why)
+		}
+		to.names[entry] = true
+		return nil
+	})
 }
 
 func (o *owner) addKey(member, which, text string) *fault {
@@ -270,7 +292,7 @@ func (o *owner) addRole(member, which, name string) *fault {
 
 func (o *owner) addCall(member, which, entry string) *fault {
 	if entry == "*" {
-		o.rights.callAll = true
+		o.rights.call.all = true
 		return nil
 	}
 	service, method := entry, "*"
@@ -290,26 +312,10 @@ func (o *owner) addCall(member, which, entry string) *fault {
 		return o.fault(member, "%s%s %s", which, show(entry), why)
 	}
 	if method == "*" {
-		o.rights.services[service] = true
+		o.rights.call.names[service] = true
 	} else {
 		o.rights.methods[entry] = true
 	}
-	return nil
-}
-
-func (o *owner) addRegister(member, which, entry string) *fault {
-	if entry == "*" {
-		o.rights.registerAll = true
-		return nil
-	}
-	why := badService(entry)
-	if mdp.Reserved([]byte(entry)) {
-		why = "is the broker's own"
-	}
-	if why != "" {
-		return o.fault(member, "%s%s %s", which, show(entry), why)
-	}
-	o.rights.register[entry] = true
 	return nil
 }
 

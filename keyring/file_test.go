@@ -79,8 +79,9 @@ func TestBadFiles(t *testing.T) {
 		{web + "call = ['tea', 1]", `3: peer "web": "call" isn't an array of strings`},
 		{web + "call = [['tea']]", `3: peer "web": "call" isn't an array of strings`},
 		{web + "call = [{service = 'tea'}]", `3: peer "web": "call" isn't an array of strings`},
-		{web + "see = 'true'", `3: peer "web": "see" is neither true nor false`},
-		{web + "operate = 1", `3: peer "web": "operate" is neither true nor false`},
+		{web + "see = 'true'", `3: peer "web": "see" is neither true nor false, nor an array of strings`},
+		{web + "operate = 1", `3: peer "web": "operate" is neither true nor false, nor an array of strings`},
+		{web + "operate = ['tea', true]", `3: peer "web": "operate" isn't an array of strings`},
 		{web + "roles = ['guest']", `3: peer "web": "roles" entry 1 "guest" is no role of this file`},
 		{web + "roles = ['Guest']\n[role.guest]", `3: peer "web": "roles" entry 1 "Guest" is no role of this file`},
 
@@ -137,6 +138,9 @@ func TestBadFiles(t *testing.T) {
 		{web + "call = [\n'" + strings.Repeat("s", 256) + ".x']", `3: peer "web": "call" entry 1 (not shown) has a service longer than 255 bytes`},
 		{web + "register = ['tea.*']", `3: peer "web": "register" entry 1 "tea.*" has a "*" that stands neither alone nor behind the last dot of a call`},
 		{web + "register = ['']", `3: peer "web": "register" entry 1 "" has no service`},
+		{web + "see = ['tea', '']", `3: peer "web": "see" entry 2 "" has no service`},
+		{web + "see = ['tea.*']", `3: peer "web": "see" entry 1 "tea.*" has a "*" that stands neither alone nor behind the last dot of a call`},
+		{web + "operate = ['mmi.x']", `3: peer "web": "operate" entry 1 "mmi.x" is the broker's own`},
 		{web + "register = ['mmi.status']", `3: peer "web": "register" entry 1 "mmi.status" is the broker's own`},
 		{web + "[role.guest]\ncall = ['tea.']", `4: role "guest": "call" entry 1 "tea." has no method behind its last dot`},
 

@@ -76,13 +76,26 @@ func (k *Keyring) Allow(who transport.Identity, right mesh.Right, service, metho
 	case mesh.RightCall:
 		return p.mayCall(service, method)
 	case mesh.RightRegister:
-		return p.registerAll || p.register[string(service)]
+		return p.register.has(service)
 	case mesh.RightSee:
-		return p.see
+		return p.see.has(service)
 	case mesh.RightOperate:
-		return p.operate
+		return p.operate.has(service)
 	}
 	return false
+}
+
+// Partly implements [mesh.Authorizer]: it says whether the file names services that
+// the peer may see, or operate.
+func (k *Keyring) Partly(who transport.Identity, right mesh.Right) bool {
+	p := k.rules.Load().peers[who.Name]
+	switch {
+	case p == nil:
+		return false
+	case right == mesh.RightSee:
+		return len(p.see.names) > 0
+	}
+	return right == mesh.RightOperate && len(p.operate.names) > 0
 }
 
 // ByMethod implements [mesh.Authorizer]: it says whether the file names a method of

@@ -128,6 +128,68 @@ call = ["unused.method"]
 	require.False(t, k.Allow(local, call, []byte("job"), nil))
 }
 
+// The rights to see and to operate are over all services, or over some.
+func TestPartly(t *testing.T) {
+	t.Parallel()
+	k := load(t, `
+[peer.web]
+key = "$A"
+roles = ["barista"]
+see = ["till"]
+operate = false
+
+[peer.boss]
+keys = ["$B"]
+roles = ["all"]
+see = false
+operate = ["tea", "*"]
+
+[peer.cron]
+key = "$C"
+
+[role.barista]
+see = ["tea"]
+operate = ["tea", "shop.tea"]
+
+[role.all]
+see = true
+`)
+	for _, c := range []struct {
+		name    string
+		right   mesh.Right
+		service string
+		want    bool
+	}{
+		{"web", mesh.RightSee, "tea", true}, // by the role
+		{"web", mesh.RightSee, "till", true},
+		{"web", mesh.RightSee, "shop.tea", false},
+		{"web", mesh.RightSee, "", false},
+		{"web", mesh.RightOperate, "tea", true}, // nothing takes a right away
+		{"web", mesh.RightOperate, "shop.tea", true},
+		{"web", mesh.RightOperate, "shop", false},
+		{"web", mesh.RightOperate, "till", false},
+		{"web", mesh.RightOperate, "", false},
+		{"web", mesh.RightCall, "tea", false},
+		{"boss", mesh.RightSee, "", true},
+		{"boss", mesh.RightSee, "anything", true},
+		{"boss", mesh.RightOperate, "", true},
+		{"cron", mesh.RightOperate, "tea", false},
+		{"stranger", mesh.RightOperate, "tea", false},
+	} {
+		require.Equal(t, c.want, may(k, c.name, c.right, c.service, ""), c)
+	}
+	for _, c := range []struct {
+		name  string
+		right mesh.Right
+		want  bool
+	}{
+		{"web", mesh.RightSee, true}, {"web", mesh.RightOperate, true}, {"web", mesh.RightCall, false}, {"web", mesh.RightRegister, false},
+		{"cron", mesh.RightSee, false}, {"cron", mesh.RightOperate, false}, {"stranger", mesh.RightSee, false}, {"", mesh.RightOperate, false},
+	} {
+		require.Equal(t, c.want, k.Partly(transport.Identity{Name: c.name}, c.right), c)
+	}
+}
+
 func TestReload(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.toml")

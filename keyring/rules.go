@@ -13,23 +13,38 @@ type rules struct {
 	byMethod map[string]bool      // services of which a method is named
 }
 
-// rights are what a peer or a role may do. A map that is nil permits nothing.
+// rights are what a peer or a role may do.
 type rights struct {
-	callAll     bool
-	services    map[string]bool
-	methods     map[string]bool // full names
-	registerAll bool
-	register    map[string]bool
-	see         bool
-	operate     bool
+	call     scope
+	methods  map[string]bool // that it may call as well, by their full names
+	register scope
+	see      scope
+	operate  scope
+}
+
+// scope is the services that a right is over.
+type scope struct {
+	all   bool
+	names map[string]bool
+}
+
+func (s *scope) has(service []byte) bool { return s.all || s.names[string(service)] }
+
+// add gives s what other has.
+func (s *scope) add(other *scope) {
+	s.all = s.all || other.all
+	for name := range other.names {
+		s.names[name] = true
+	}
 }
 
 func newRights() *rights {
-	return &rights{services: make(map[string]bool), methods: make(map[string]bool), register: make(map[string]bool)}
+	empty := func() scope { return scope{names: make(map[string]bool)} }
+	return &rights{call: empty(), methods: make(map[string]bool), register: empty(), see: empty(), operate: empty()}
 }
 
 func (r *rights) mayCall(service, method []byte) bool {
-	return r.callAll || r.services[string(service)] || isMethodOf(service, method) && r.methods[string(method)]
+	return r.call.has(service) || isMethodOf(service, method) && r.methods[string(method)]
 }
 
 // isMethodOf says whether the method's full name splits into the service and
@@ -40,15 +55,11 @@ func isMethodOf(service, method []byte) bool {
 
 // add gives r what other has.
 func (r *rights) add(other *rights) {
-	r.callAll = r.callAll || other.callAll
-	r.registerAll = r.registerAll || other.registerAll
-	r.see = r.see || other.see
-	r.operate = r.operate || other.operate
-	for _, set := range []struct{ to, from map[string]bool }{
-		{r.services, other.services}, {r.methods, other.methods}, {r.register, other.register},
-	} {
-		for name := range set.from {
-			set.to[name] = true
-		}
+	r.call.add(&other.call)
+	r.register.add(&other.register)
+	r.see.add(&other.see)
+	r.operate.add(&other.operate)
+	for name := range other.methods {
+		r.methods[name] = true
 	}
 }

@@ -40,6 +40,11 @@ func askAll[T any](ctx context.Context, a *asking, do func(context.Context, *mes
 	if err != nil {
 		return nil, err
 	}
+	return askEach(ctx, cfg, do), nil
+}
+
+// askEach is askAll with a config that was made of the flags.
+func askEach[T any](ctx context.Context, cfg mesh.ClientConfig, do func(context.Context, *mesh.Client) (T, error)) []answer[T] {
 	all := make([]answer[T], len(cfg.Brokers))
 	var group sync.WaitGroup
 	for i, broker := range cfg.Brokers {
@@ -54,7 +59,7 @@ func askAll[T any](ctx context.Context, a *asking, do func(context.Context, *mes
 		})
 	}
 	group.Wait()
-	return all, nil
+	return all
 }
 
 // askOne is ask for what makes sense at one broker only.

@@ -87,7 +87,25 @@ func (a *asking) config(ctx context.Context, all bool) (mesh.ClientConfig, error
 	if err == nil {
 		cfg.Brokers, err = a.find(ctx, all)
 	}
+	if err == nil {
+		err = a.fits(cfg.Brokers)
+	}
 	return cfg, err
+}
+
+// fits says what is wrong where none of the brokers can be spoken to, as these have
+// CURVE keys and the asker has none, or the other way round. What was typed was looked
+// at before; this is of brokers that announce themselves.
+func (a *asking) fits(brokers []transport.Endpoint) error {
+	for _, b := range brokers {
+		if (b.ServerKey != "") == a.hasKeys() {
+			return nil
+		}
+	}
+	if a.hasKeys() {
+		return fmt.Errorf("%s has no CURVE keys, or doesn't announce them: --curve-keyfile needs --server-key then", brokers[0].Addr)
+	}
+	return fmt.Errorf("%s has CURVE keys: name the file with your own by --curve-keyfile", brokers[0].Addr)
 }
 
 // credentials makes of the flags what a client needs but for brokers.

@@ -58,6 +58,34 @@ func understood(t *testing.T, args []string) *serving {
 	return s
 }
 
+// Each command in the documents is one that this program understands.
+func TestCommandsInDocuments(t *testing.T) {
+	t.Parallel()
+	line := regexp.MustCompile(`^(?:.* \| |export \w+=\$\()?(?:mesh|go run \./cmd/mesh) (.*?)(?: +#.*| && .*|\))?$`)
+	for name, least := range map[string]int{"tutorial.md": 15, "operations.md": 1} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+		require.NoError(t, err)
+		found, fenced := 0, false
+		for command := range strings.Lines(string(text)) {
+			if strings.HasPrefix(command, "```") {
+				fenced = !fenced
+			} else if c := line.FindStringSubmatch(strings.TrimSpace(command)); fenced && c != nil {
+				understood(t, words(c[1]))
+				found++
+			}
+		}
+		require.GreaterOrEqual(t, found, least, name)
+	}
+}
+
+// words splits a command line as a shell does, as far as the documents need it.
+func words(line string) (all []string) {
+	for _, w := range regexp.MustCompile(`'[^']*'|[^ ']+`).FindAllString(line, -1) {
+		all = append(all, strings.Trim(w, "'"))
+	}
+	return all
+}
+
 // A broker that is asked to stop must be able to drain before it is killed, and to
 // flush what it has.
 func drains(t *testing.T, s *serving, killed time.Duration) {

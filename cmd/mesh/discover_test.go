@@ -19,7 +19,6 @@ import (
 	"github.com/mdpmesh/mesh"
 	"github.com/mdpmesh/mesh/internal/beacon"
 	"github.com/mdpmesh/mesh/transport"
-	"github.com/mdpmesh/mesh/transport/zmtp"
 )
 
 // multicast are flags that keep beacons on this machine, on a port of their own. They
@@ -54,29 +53,24 @@ func join(args []string, more ...string) []string {
 	return append(append([]string{}, args...), more...)
 }
 
-// announced serves a broker that announces itself, as the flags say.
-func announced(t *testing.T, id string, flags ...string) string {
+// beaconsOf is what the flags say of beacons. pins are server keys.
+func beaconsOf(t *testing.T, flags []string, pins ...string) mesh.BeaconConfig {
 	t.Helper()
 	var b beaconing
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	b.flags(f)
 	require.NoError(t, f.Parse(flags))
-	cfg, err := b.config(environment{}.get)
+	cfg, err := b.config(environment{}.get, pins...)
 	require.NoError(t, err)
-	beacons, err := mesh.NewBeacons(cfg)
+	return cfg
+}
+
+// announced serves a broker that announces itself, as the flags say.
+func announced(t *testing.T, id string, flags ...string) string {
+	t.Helper()
+	beacons, err := mesh.NewBeacons(beaconsOf(t, flags))
 	require.NoError(t, err)
-	l, err := zmtp.New(zmtp.Config{}).Listen(t.Context(), wildcard)
-	require.NoError(t, err)
-	broker, err := mesh.NewBroker(mesh.BrokerConfig{ID: id, Announce: beacons})
-	require.NoError(t, err)
-	served := make(chan error, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { served <- broker.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		cancel()
-		require.ErrorIs(t, <-served, context.Canceled)
-	})
-	return l.Addr()
+	return serveWith(t, mesh.BrokerConfig{ID: id, Announce: beacons})
 }
 
 const noServices = "No service has a worker.\n"
@@ -129,19 +123,19 @@ func TestBrokerByDNS(t *testing.T) {
 // What leads nowhere is said at once.
 func TestFindNobody(t *testing.T) {
 	t.Parallel()
-	s := search{{mesh.Static(), "srv://_mesh._tcp.example.com", false}}
+	s := search{{Discovery: mesh.Static(), sought: "srv://_mesh._tcp.example.com"}}
 	_, err := s.find(t.Context(), false)
 	require.EqualError(t, err, "no broker was found; looked for srv://_mesh._tcp.example.com")
-	s = append(s, way{failing{}, "beacons", true})
+	s = append(s, way{Discovery: failing{}, sought: "beacons", waits: true})
 	_, err = s.find(t.Context(), false)
 	require.EqualError(t, err, "no broker was found; looked for srv://_mesh._tcp.example.com, beacons; mesh doctor says more: broken")
-	s = append(s, way{mesh.Static(transport.Endpoint{Addr: "a"}), "a", false}, way{mesh.Static(transport.Endpoint{Addr: "a"}), "a", false})
+	s = append(s, way{Discovery: mesh.Static(transport.Endpoint{Addr: "a"}), sought: "a"}, way{Discovery: mesh.Static(transport.Endpoint{Addr: "a"}), sought: "a"})
 	found, err := s.find(t.Context(), false)
 	require.NoError(t, err, "one was")
 	require.Equal(t, []transport.Endpoint{{Addr: "a"}}, found)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = search{{mesh.Static(), "beacons", true}}.find(ctx, false)
+	_, err = search{{Discovery: mesh.Static(), sought: "beacons", waits: true}}.find(ctx, false)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -149,7 +143,7 @@ func TestFindNobody(t *testing.T) {
 func TestFindAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := search{{slowly{"a", "b"}, "beacons", true}}
+		s := search{{Discovery: slowly{"a", "b"}, sought: "beacons", waits: true}}
 		found, err := s.find(t.Context(), false)
 		require.NoError(t, err)
 		require.Equal(t, []transport.Endpoint{{Addr: "a"}}, found)
@@ -242,22 +236,46 @@ func TestDiscoverUsage(t *testing.T) {
 	}
 }
 
+// healthy has the doctor listen until nothing is wrong, for longer each time: where a
+// machine stands still for half a second, there is no beacon in one and a half.
+func healthy(t *testing.T, args ...string) (got outcome, listened time.Duration) {
+	t.Helper()
+	for listened = 1500 * time.Millisecond; ; listened *= 2 {
+		if got = command(t, nil, "", join(args, "--for", listened.String())...); got.code == 0 {
+			return got, listened
+		}
+		require.Less(t, listened, 20*time.Second, got)
+	}
+}
+
+// A beacon that was held up says little of its broker's clock.
+func TestDoctorClock(t *testing.T) {
+	t.Parallel()
+	sent := time.Now()
+	held, prompt := sent.Add(2*time.Second), sent.Add(3*time.Millisecond)
+	for _, all := range [][]time.Time{{held, prompt}, {prompt, held}} {
+		s := &stethoscope{ahead: make(map[string]time.Duration)}
+		for _, at := range all {
+			s.hear(beacon.Arrival{At: at, Verdict: beacon.Accepted, Beacon: beacon.Beacon{Broker: "b1", Sent: sent.Round(0)}})
+		}
+		require.Equal(t, map[string]time.Duration{"b1": -3 * time.Millisecond}, s.ahead)
+	}
+}
+
 // The doctor finds nothing wrong with a mesh that works.
 func TestDoctorHealthy(t *testing.T) {
 	t.Parallel()
 	flags := join(multicast(t), "--cluster-keyfile", clusterKey(t))
 	addr := announced(t, "b1", flags...)
-	var got outcome
 	var r report
-	got = command(t, nil, "", join(flags, "doctor", "--json", "--for", "1500ms")...)
-	require.Zero(t, got.code, got)
+	got, listened := healthy(t, join(flags, "doctor", "--json")...)
 	require.Empty(t, got.err)
 	require.NoError(t, json.Unmarshal([]byte(got.out), &r))
 	require.Empty(t, r.Troubles)
 	require.Len(t, r.Interfaces, 1)
 	i := r.Interfaces[0]
 	require.Equal(t, "IPv4", i.Family)
-	require.LessOrEqual(t, i.Sent, uint64(3))
+	require.LessOrEqual(t, i.Sent, uint64(listened/probeEvery))
 	require.Positive(t, i.Returned)
 	require.Greater(t, i.Heard, uint64(i.Returned), "the broker's, too")
 	require.Len(t, r.Brokers, 1)
@@ -270,8 +288,7 @@ func TestDoctorHealthy(t *testing.T) {
 	require.NotNil(t, b.ClockMS)
 	require.WithinDuration(t, time.Now(), *b.Started, time.Minute)
 
-	got = command(t, nil, "", join(flags, "doctor", "--for", "1500ms")...)
-	require.Zero(t, got.code, got)
+	got, _ = healthy(t, join(flags, "doctor")...)
 	require.Regexp(t, `^Beacons of "mesh" at UDP port [0-9]+\n  \S+  IPv4  sent [0-9]+, [0-9]+ came back  heard [0-9]+\nBrokers\n  b1  `+
 		`tcp://127\.0\.0\.1:[0-9]+  answers in [0-9.]+ ms, after [0-9.]+ ms to connect, version \S+, clock [-+][0-9]+ ms, heard on \S+ IPv4\n\nNothing is wrong\.\n$`, got.out)
 }

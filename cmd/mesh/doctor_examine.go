@@ -62,7 +62,10 @@ func (s *stethoscope) hear(a beacon.Arrival) {
 	ahead := a.Beacon.Sent.Sub(a.At.Round(0))
 	switch a.Verdict {
 	case beacon.Accepted:
-		s.ahead[a.Beacon.Broker] = ahead
+		// The one that was under way for the shortest time tells most.
+		if best, heard := s.ahead[a.Beacon.Broker]; !heard || ahead > best {
+			s.ahead[a.Beacon.Broker] = ahead
+		}
 	case beacon.Probed:
 		if a.Beacon.Broker == s.id {
 			s.returned[a.Path]++

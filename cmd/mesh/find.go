@@ -30,8 +30,9 @@ type search []way
 // way is one of them.
 type way struct {
 	mesh.Discovery
-	sought string // what is looked for, for people
-	waits  bool   // what isn't there may still come: nobody asks a name server for that
+	sought string                  // what is looked for, for people
+	waits  bool                    // what isn't there may still come: nobody asks a name server for that
+	stats  func() mesh.BeaconStats // of beacons; nil: they are none
 }
 
 // searchFor returns how the brokers of the addresses are found, and with --discover
@@ -43,7 +44,7 @@ func (a *asking) searchFor(addrs []string, serverKey string) (search, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, way{d, addr, false})
+		all = append(all, way{Discovery: d, sought: addr})
 	}
 	if !a.discover {
 		return all, nil
@@ -56,7 +57,8 @@ func (a *asking) searchFor(addrs []string, serverKey string) (search, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return append(all, way{b, fmt.Sprintf("beacons of %q at UDP port %d", cfg.Cluster, cfg.Port), true}), nil
+	sought := fmt.Sprintf("beacons of %q at UDP port %d", cfg.Cluster, cfg.Port)
+	return append(all, way{Discovery: b, sought: sought, waits: true, stats: b.Stats}), nil
 }
 
 // discoveryOf returns where the brokers of one address are.
@@ -133,6 +135,25 @@ func (w *way) find(ctx context.Context, all bool) (brokers []transport.Endpoint,
 	return brokers, err
 }
 
+// refusedBeacons says which beacons were heard and not believed, for reasons that whoever
+// looks for a broker can do something about.
+func refusedBeacons(s mesh.BeaconStats) string {
+	var text strings.Builder
+	for _, r := range []struct {
+		n   uint64
+		why string
+	}{
+		{s.Unpinned, "have another server key than the one that was given"},
+		{s.WrongMAC, "were made with another cluster key, or with none"},
+		{s.Expired + s.Early, "are of another time by this machine's clock"},
+	} {
+		if r.n > 0 {
+			fmt.Fprintf(&text, "; refused beacons that %s (%d)", r.why, r.n)
+		}
+	}
+	return text.String()
+}
+
 // failed says why nobody was found.
 func (s search) failed(ctx context.Context, errs []error) error {
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
@@ -144,6 +165,9 @@ func (s search) failed(ctx context.Context, errs []error) error {
 		sought[i] = w.sought
 		if w.waits {
 			hint = "; mesh doctor says more"
+		}
+		if w.stats != nil {
+			hint = refusedBeacons(w.stats()) + hint
 		}
 	}
 	text := "no broker was found; looked for " + strings.Join(sought, ", ") + hint

@@ -50,7 +50,12 @@ func serve(t *testing.T) string {
 
 func serveWith(t *testing.T, cfg mesh.BrokerConfig) string {
 	t.Helper()
-	l, err := zmtp.New(zmtp.Config{}).Listen(t.Context(), wildcard)
+	return serveOver(t, zmtp.Config{}, cfg)
+}
+
+func serveOver(t *testing.T, sockets zmtp.Config, cfg mesh.BrokerConfig) string {
+	t.Helper()
+	l, err := zmtp.New(sockets).Listen(t.Context(), wildcard)
 	require.NoError(t, err)
 	broker, err := mesh.NewBroker(cfg)
 	require.NoError(t, err)

@@ -29,13 +29,7 @@ func newOperations(c console) []*cobra.Command {
 			do:       (*mesh.Client).Resume,
 			complete: (*asking).completeServices,
 		}.command(c),
-		operation{
-			use: "drain WORKER", short: "Hand nothing more to a worker, so that it can be stopped", done: "drained",
-			long: "Hand nothing more to a worker, which is named by its instance. What it has goes on; mesh peers shows when that is done, and\n" +
-				"the worker can be stopped with nothing lost. It holds until the worker's connection ends.",
-			do:       (*mesh.Client).DrainWorker,
-			complete: (*asking).completeWorkers,
-		}.command(c),
+		newDrain(c),
 		operation{
 			use: "disconnect WORKER", short: "Send a worker away at once", done: "disconnected",
 			long: "Send a worker away, which is named by its instance. What it has is lost with it, and runs again elsewhere only where that is\n" +
@@ -76,21 +70,32 @@ type completion func(a *asking, cmd *cobra.Command, args []string, typed string)
 
 // operation is a command about a service or a worker, at every broker.
 type operation struct {
-	use, short, long string
-	done             string // what was done, for people
-	do               func(c *mesh.Client, ctx context.Context, name string, options ...mesh.CallOption) error
-	complete         completion
+	use, short, long, example string
+	done                      string // what was done, for people
+	do                        func(c *mesh.Client, ctx context.Context, name string, options ...mesh.CallOption) error
+	complete                  completion
+	// ask has it done. If nil, at every broker at the same time.
+	ask func(ctx context.Context, a *asking, name string) ([]answer[struct{}], error)
+}
+
+// everywhere has it done at every broker.
+func (o operation) everywhere(ctx context.Context, a *asking, name string) ([]answer[struct{}], error) {
+	return askAll(ctx, a, func(ctx context.Context, c *mesh.Client) (struct{}, error) {
+		return struct{}{}, o.do(c, ctx, name)
+	})
 }
 
 func (o operation) command(c console) *cobra.Command {
 	a := &asking{console: c}
+	ask := o.ask
+	if ask == nil {
+		ask = o.everywhere
+	}
 	cmd := &cobra.Command{
-		Use: o.use, Short: o.short, Long: o.long,
+		Use: o.use, Short: o.short, Long: o.long, Example: o.example,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := askAll(cmd.Context(), a, func(ctx context.Context, c *mesh.Client) (struct{}, error) {
-				return struct{}{}, o.do(c, ctx, args[0])
-			})
+			all, err := ask(cmd.Context(), a, args[0])
 			if err != nil {
 				return err
 			}

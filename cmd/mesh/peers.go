@@ -35,6 +35,7 @@ type peersReport struct {
 // newPeers returns "mesh peers".
 func newPeers(c console) *cobra.Command {
 	a := &asking{console: c}
+	w := new(watching)
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "peers",
@@ -42,24 +43,27 @@ func newPeers(c console) *cobra.Command {
 		Long: "List the brokers, and the workers and clients that are connected to each: who and where they are, since when, when they were\n" +
 			"last heard, and how many requests they have or wait for. The command itself is a client, too.",
 		Args: arguments(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := askAll(cmd.Context(), a, statusOf)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				reports := make([]peersReport, len(all))
-				for i, one := range all {
-					reports[i] = peersReportOf(one)
+		RunE: func(*cobra.Command, []string) error {
+			return w.run(c, func(ctx context.Context, c console) error {
+				all, err := askAll(ctx, a, statusOf)
+				if err != nil {
+					return err
 				}
-				err = printJSON(c.out, reports)
-			} else {
-				err = printPeers(c.out, all)
-			}
-			return cmp.Or(err, complain(c, all))
+				if asJSON {
+					reports := make([]peersReport, len(all))
+					for i, one := range all {
+						reports[i] = peersReportOf(one)
+					}
+					err = printJSON(c.out, reports)
+				} else {
+					err = printPeers(c.out, all)
+				}
+				return cmp.Or(err, complain(c, all))
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as JSON, durations in nanoseconds")
+	w.flags(cmd)
 	a.flagsOfAll(cmd)
 	return cmd
 }

@@ -18,25 +18,29 @@ import (
 // newServices returns "mesh services".
 func newServices(c console) *cobra.Command {
 	a := &asking{console: c}
+	w := new(watching)
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services that have workers",
 		Args:  arguments(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ask(cmd.Context(), func(ctx context.Context, client *mesh.Client) error {
-				all, err := client.Services(ctx)
-				switch {
-				case err != nil:
-					return err
-				case asJSON:
-					return printJSON(c.out, all)
-				}
-				return printServices(c.out, all)
+		RunE: func(*cobra.Command, []string) error {
+			return w.run(c, func(ctx context.Context, c console) error {
+				return a.ask(ctx, func(ctx context.Context, client *mesh.Client) error {
+					all, err := client.Services(ctx)
+					switch {
+					case err != nil:
+						return err
+					case asJSON:
+						return printJSON(c.out, all)
+					}
+					return printServices(c.out, all)
+				})
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as JSON, with their contracts")
+	w.flags(cmd)
 	a.flags(cmd)
 	return cmd
 }

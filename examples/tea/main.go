@@ -8,6 +8,8 @@
 //	go run ./cmd/mesh broker
 //	go run ./examples/tea worker --broker tcp://127.0.0.1:5555
 //	go run ./examples/tea client --broker tcp://127.0.0.1:5555
+//
+// With --discover in place of --broker both look for brokers that announce themselves.
 package main
 
 import (

@@ -195,16 +195,17 @@ func (t *Table) remember(now time.Time, known *broker, b *Beacon) {
 
 // told is what the table tells of a broker.
 type told struct {
-	addr string
-	key  Key
-	gone bool
+	addr        string
+	key         Key
+	incarnation string
+	gone        bool
 }
 
 func (k *broker) told() told {
 	if k.gone {
 		return told{gone: true}
 	}
-	return told{addr: k.ways[k.current].endpoint, key: k.last.ServerKey}
+	return told{addr: k.ways[k.current].endpoint, key: k.last.ServerKey, incarnation: k.last.Incarnation}
 }
 
 // choose keeps the way that is told as long as there is one, so that a broker that is

@@ -59,7 +59,7 @@ func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 			t.Cleanup(func() { goleak.VerifyNone(t, before) })
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			t.Cleanup(cancel)
-			c.run(&bed{T: t, Fixture: newFixture(t), ctx: ctx})
+			c.run(&bed{T: t, Fixture: newFixture(t), ctx: ctx, heartbeat: heartbeat})
 		})
 	}
 }
@@ -72,11 +72,12 @@ const patience = time.Minute
 type bed struct {
 	*testing.T
 	Fixture
-	ctx context.Context //nolint:containedctx // of the case: it ends with it
+	ctx       context.Context //nolint:containedctx // of the case: it ends with it
+	heartbeat mesh.Heartbeat  // of its brokers
 }
 
 // heartbeat is short, so that a case that loses a peer isn't long, and long enough for
-// a machine that has much to do while large messages are encrypted.
+// a machine that has much to do.
 var heartbeat = mesh.Heartbeat{Interval: 100 * time.Millisecond, Liveness: 20}
 
 // broker is a broker that runs.
@@ -91,7 +92,7 @@ func (b *bed) broker(addr string) *broker {
 	b.Helper()
 	l, err := b.Broker.Listen(b.ctx, addr)
 	require.NoError(b, err)
-	br, err := mesh.NewBroker(mesh.BrokerConfig{Heartbeat: heartbeat})
+	br, err := mesh.NewBroker(mesh.BrokerConfig{Heartbeat: b.heartbeat})
 	require.NoError(b, err)
 	events := br.Subscribe(0)
 	served := make(chan struct{})

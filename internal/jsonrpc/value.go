@@ -1,6 +1,7 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -218,7 +219,13 @@ func skipString(b []byte, i int) (end int, escaped bool, reason string) {
 	i++
 	var all uint64 // all bytes seen, to find those that aren't ASCII
 	for {
+		plain := i + longRun // from there on it pays to look at blocks
 		for i+8 <= len(b) {
+			if i >= plain {
+				n, seen := skipBlocks(b[i:])
+				i, all, plain = i+n, all|seen, len(b)
+				continue
+			}
 			w := binary.LittleEndian.Uint64(b[i:])
 			all |= w
 			// The top bit of each byte that is a control character, a quote or
@@ -255,6 +262,41 @@ func skipString(b []byte, i int) (end int, escaped bool, reason string) {
 			return 0, false, reasonControl
 		}
 	}
+}
+
+const (
+	// longRun is after how many bytes of a string without a stop more of it is looked
+	// at in blocks. It is a part of a block that isn't small, so that what is looked at
+	// in vain is no multiple of the rest.
+	longRun = 256
+	block   = 1024
+)
+
+// skipBlocks returns how many bytes b begins with, in whole blocks, in which there is
+// no control character, quote or backslash, and their bytes put together by or. The
+// processor finds quotes and backslashes 32 at a time, which leaves little to do for
+// each word.
+func skipBlocks(b []byte) (n int, all uint64) {
+	for ; len(b) >= n+block; n += block {
+		at := b[n : n+block]
+		if bytes.IndexByte(at, '"') >= 0 || bytes.IndexByte(at, '\\') >= 0 {
+			break
+		}
+		var seen, low uint64
+		for ; len(at) >= 32; at = at[32:] {
+			v := binary.LittleEndian.Uint64(at)
+			w := binary.LittleEndian.Uint64(at[8:])
+			x := binary.LittleEndian.Uint64(at[16:])
+			y := binary.LittleEndian.Uint64(at[24:])
+			seen |= v | w | x | y
+			low |= (v-controls)&^v | (w-controls)&^w | (x-controls)&^x | (y-controls)&^y
+		}
+		if low&topBits != 0 { // a borrow sets a bit only above a true one
+			break
+		}
+		all |= seen
+	}
+	return n, all
 }
 
 // skipEscape checks the escape whose backslash is at i.

@@ -66,6 +66,7 @@ type Broker struct {
 	// stood still.
 	lenient time.Duration
 
+	pongs      [2]written // the answers to mmi.ping, see pong
 	free       []*request
 	freeQueues []*callerQueue
 	single     [1][]byte // for the body of one frame that is being sent
@@ -290,7 +291,10 @@ func (b *Broker) peerFired(p *Peer) {
 		return
 	}
 	next := end
-	if w != nil && w.ready {
+	switch {
+	case w == nil:
+		next = b.lookBefore(end)
+	case w.ready:
 		if b.now-p.sent >= b.cfg.HeartbeatInterval {
 			b.send(p, &mdp.Command{Version: w.version, Kind: mdp.Heartbeat})
 		}
@@ -298,6 +302,19 @@ func (b *Broker) peerFired(p *Peer) {
 	}
 	b.wheel.set(&p.beat, next)
 }
+
+// lookBefore returns when to look at a client that is silent for too long at end: some
+// time before that, together with others, so that many idle clients don't wake the
+// broker one by one; or at end, if that would be now.
+func (b *Broker) lookBefore(end time.Duration) time.Duration {
+	if at := end.Truncate(b.cfg.HeartbeatInterval / looks); at > b.now {
+		return at
+	}
+	return end
+}
+
+// looks is how many times in an interval the broker looks whether clients are there.
+const looks = 8
 
 // beginDrain starts the end of the broker's service (docs/protocol.md
 // "Stopping").
@@ -374,4 +391,11 @@ func (b *Broker) allowed(p *Peer, right Right, service []byte) bool {
 		return a.Allow(p.id, right, service, nil)
 	}
 	return right != MayOperate || p.id.Local || b.cfg.Operate
+}
+
+// allowedPartly says whether p, which doesn't have the right over all services, may
+// have it over some.
+func (b *Broker) allowedPartly(p *Peer, right Right) bool {
+	a := b.cfg.Authorizer
+	return a != nil && a.Partly(p.id, right)
 }

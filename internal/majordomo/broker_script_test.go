@@ -260,12 +260,17 @@ func setBrokerField(at reflect.Value, value string) error {
 }
 
 // brokerDeny is an Authorizer that permits all but what it holds: "call:tea.brew"
-// (by method), "call:tea", "register:tea", "see:", "operate:".
+// (by method), "call:tea", "register:tea", "see:", "operate:". With "partly-see" or
+// "partly-operate" the right that is denied over all services is asked for by service.
 type brokerDeny map[string]bool
 
 func (d brokerDeny) Allow(_ Identity, right Right, service, method []byte) bool {
 	name := map[Right]string{MayRegister: "register:", MayCall: "call:", MaySee: "see:", MayOperate: "operate:"}[right]
 	return !d[name+string(service)] && (method == nil || !d[name+string(method)])
+}
+
+func (d brokerDeny) Partly(_ Identity, right Right) bool {
+	return d[map[Right]string{MaySee: "partly-see", MayOperate: "partly-operate"}[right]]
 }
 
 func (d brokerDeny) ByMethod(service []byte) bool {

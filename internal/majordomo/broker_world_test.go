@@ -470,6 +470,8 @@ func (w *brokerWorld) opStray() error {
 	}
 	if mw.strays > w.m.cfg.MaxStrays {
 		w.m.cause.loseOK[p] = true
+	} else {
+		mw.held = false
 	}
 	return w.send(p, &mdp.Command{Version: mw.version, Kind: mdp.WorkerFinal, Address: []byte(address), Body: [][]byte{[]byte("more")}})
 }

@@ -178,3 +178,21 @@ func BenchmarkQueued(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPing is what an idle client costs the broker each time that it says that it
+// is there.
+func BenchmarkPing(b *testing.B) {
+	ping := newPinging(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		ping()
+	}
+}
+
+// newPinging returns what has the one client of a broker ask mmi.ping.
+func newPinging(tb testing.TB) (ping func()) {
+	tb.Helper()
+	l := newBrokerLoop(tb, Config{ID: "0123456789abcdef", Incarnation: "0123456789abcdef", Version: "0.1.0"}, 1)
+	frames := [][]byte{[]byte("MDPC02"), {1}, []byte("mmi.ping"), []byte(`{"jsonrpc":"2.0","id":123456789,"method":"mmi.ping"}`)}
+	return func() { l.step(l.callers[0].peer, frames) }
+}

@@ -12,7 +12,10 @@ import (
 	"github.com/mdpmesh/mesh/internal/mdp"
 )
 
-var errClientCut = errors.New("cut")
+var (
+	errClientCut  = errors.New("cut")
+	errClientFull = errors.New("full")
+)
 
 // clientTimeoutError is an error like that of a context whose deadline passed.
 type clientTimeoutError struct{}

@@ -18,19 +18,20 @@ import (
 //
 // Of the brokers that are known, as many as there are places are dialled. Each is
 // dialled again on its own, after a wait that is random below a ceiling which
-// doubles with every failure in a row. A broker that discovery no longer knows keeps
+// doubles with every failure in a row; a connection that ends before it has served for
+// the liveness time is one, too. A broker that discovery no longer knows keeps
 // the connection that it has for as long as that works, and is forgotten then.
 type clientBroker struct {
 	number int
 	known  bool // discovery says that it is there
 	placed bool // it has one of the places: it is to be connected
 
-	link     *clientLink // dialling, probing or serving
-	timer    timer       // to dial
-	failures int         // in a row
-	rests    time.Duration
-	trouble  error          // why it doesn't serve
-	twin     brokerIdentity // who answered here, and serves by another endpoint
+	link    *clientLink // dialling, probing or serving
+	timer   timer       // to dial
+	redial  redial
+	rests   time.Duration
+	trouble error          // why it doesn't serve
+	twin    brokerIdentity // who answered here, and serves by another endpoint
 
 	pinned   list[Call]    // for a connection to the run of this broker that knows their key
 	patience time.Duration // how long they wait for it
@@ -48,14 +49,14 @@ func (s *ClientSession) learn(number int) {
 	b.known = true
 }
 
-// found takes the brokers that there are from now on, or what keeps them from being
+// found takes the brokers that there are from now on, and what keeps others from being
 // found.
 func (s *ClientSession) found(ev *ClientEvent) {
 	if s.closed {
 		return
 	}
 	s.finding = ev.Err
-	if ev.Err != nil {
+	if ev.Err != nil && ev.Brokers == nil {
 		return
 	}
 	for _, b := range s.brokers {
@@ -157,9 +158,7 @@ func (s *ClientSession) forget(b *clientBroker) {
 // failed is told of a broker that was dialled in vain, lost its connection, or takes
 // nothing new. It is dialled again after a wait.
 func (s *ClientSession) failed(b *clientBroker, why error) {
-	wait := backoff(s.cfg.RedialMin, s.cfg.RedialMax, b.failures, s.cfg.Random)
-	b.failures++
-	s.rest(b, wait, why)
+	s.rest(b, b.redial.failed(s.cfg.RedialMin, s.cfg.RedialMax, s.cfg.Random), why)
 }
 
 // rest has b, which has no connection now, wait until it may be dialled.

@@ -2,7 +2,9 @@ package majordomo
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -29,7 +31,9 @@ type callProgress struct {
 	sends    int
 	reached  int // sends after which nobody knows whether a worker had it
 	read     int // parts that the broker wasn't yet told of
+	unread   int // parts that were given out and not read
 	size     int
+	kept     int64         // about what unread takes, in bytes
 	deadline time.Duration // 0: none
 	hedgeAt  time.Duration // callOut: when a second broker is asked; 0: never
 	until    time.Duration // callPinned: how long it waits
@@ -446,11 +450,16 @@ func (s *ClientSession) cancel(c *Call, but *callLeg) {
 	}
 }
 
-// credit tells the broker that n more parts of c were read (docs/protocol.md
-// "Streams").
-func (s *ClientSession) credit(c *Call, n int) {
+// credit takes that n more parts of c were read, whose results have size bytes in all, and
+// tells the broker (docs/protocol.md "Streams").
+func (s *ClientSession) credit(c *Call, n, size int) {
 	p := &c.progress
-	if p.state != callOut || p.main.link.plain || s.cfg.Opaque || c.Window <= 0 || n <= 0 {
+	if p.state != callOut || c.Window <= 0 || n <= 0 {
+		return
+	}
+	p.unread = max(p.unread-n, 0)
+	p.kept = max(p.kept-int64(size+n*partOverhead), 0)
+	if p.main.link.plain || s.cfg.Opaque {
 		return
 	}
 	p.read += n
@@ -470,10 +479,17 @@ func (s *ClientSession) sent(ev *ClientEvent) {
 // unsent ends c because its request, which its connection didn't take, never left.
 // Where the connection has ended, it takes nothing more, and c is sent on another.
 func (s *ClientSession) unsent(ev *ClientEvent) {
-	c := ev.Call
-	p := &c.progress
 	l := s.link(ev.Conn)
-	if l == nil || p.state != callOut {
+	if l == nil {
+		return
+	}
+	c := ev.Call
+	if c == nil {
+		s.ownUnsent(l, ev)
+		return
+	}
+	p := &c.progress
+	if p.state != callOut {
 		return
 	}
 	leg := c.leg(l)
@@ -505,6 +521,17 @@ func (s *ClientSession) unsent(ev *ClientEvent) {
 		s.failed(l.broker, ev.Err)
 		s.redialing(l, ev.Err)
 	}
+}
+
+// ownUnsent ends a connection that didn't take a message of the session's own. What
+// the broker was to be told, it never hears: without a credit a stream stands still
+// for ever, without a cancel a handler runs on that nobody waits for. The end of the
+// connection tells it both.
+func (s *ClientSession) ownUnsent(l *clientLink, ev *ClientEvent) {
+	if ev.Failure.Code == 0 {
+		return // it has ended, and ClientLost follows
+	}
+	s.giveUp(l, fmt.Errorf("majordomo: the connection didn't take a message of the client's own: %w", cmp.Or(ev.Failure.Cause, errUnexplained)))
 }
 
 var (

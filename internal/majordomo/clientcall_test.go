@@ -322,6 +322,33 @@ func TestClientNotify(t *testing.T) {
 	require.Empty(t, b.step(&ClientEvent{Kind: ClientSent, Conn: 2, Call: call}), "a call waits for its reply")
 }
 
+// TestClientOwnUnsent has messages of the session's own that a connection doesn't take.
+func TestClientOwnUnsent(t *testing.T) {
+	t.Parallel()
+	full := Failure{Code: jsonrpc.CodeOverloaded, Text: "full", Cause: errClientFull}
+	b := newServedClient(t, ClientConfig{})
+	stream, other := &Call{Window: 2}, &Call{}
+	b.call(stream)
+	b.call(other)
+	b.partial(stream, "1")
+	a := b.step(&ClientEvent{Kind: ClientCredit, Call: stream, N: 1})
+	require.Nil(t, a[0].Call)
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1}), "it has ended, and ClientLost is to come")
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 2, Failure: full}))
+	a = b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Failure: full})
+	require.Equal(t, []string{"hangup", "done", "done"}, clientKinds(a))
+	require.Equal(t, ClientNote, a[3].Kind)
+	require.ErrorIs(t, a[3].Err, errClientFull)
+	require.ErrorContains(t, a[3].Err, "a message of the client's own")
+	for _, c := range []*Call{stream, other} {
+		f := b.failed(c, jsonrpc.CodeBrokerLost)
+		require.Equal(t, HandedMaybe, f.HandedOver)
+		require.ErrorIs(t, f.Cause, errClientFull)
+	}
+	require.Empty(t, b.step(&ClientEvent{Kind: ClientUnsent, Conn: 1, Failure: full}))
+	require.Equal(t, []string{"dial"}, clientKinds(b.pass(time.Second)))
+}
+
 func TestClientUnsent(t *testing.T) {
 	t.Parallel()
 	b := newServedClient(t, ClientConfig{})
@@ -363,6 +390,86 @@ func TestClientUnsent(t *testing.T) {
 	require.NotEqual(t, first, b.calls[c].conn)
 	b.result(c, "1")
 	b.succeeded(c, "1")
+}
+
+// TestClientUnreadParts has streams whose parts nobody reads, and which credit holds
+// back or not.
+func TestClientUnreadParts(t *testing.T) {
+	t.Parallel()
+	const size = 1000 // of a part
+	part := `"` + strings.Repeat("x", size-2) + `"`
+	fits := 10 // parts
+	limit := int64(fits * (size + partOverhead))
+	credit := func(b *clientBed, c *Call, n int) {
+		b.step(&ClientEvent{Kind: ClientCredit, Call: c, N: n, Bytes: n * size})
+	}
+	t.Run("beyond the window", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{MaxUnreadBytes: limit})
+		c := &Call{Window: 2}
+		b.call(c)
+		for range 3 {
+			for range fits {
+				require.Equal(t, []string{"part"}, clientKinds(b.partial(c, part)))
+			}
+			credit(b, c, fits)
+		}
+		for range fits {
+			b.partial(c, part)
+		}
+		credit(b, c, 1)
+		b.partial(c, part)
+		a := b.partial(c, part)
+		require.Equal(t, []string{"send", "done"}, clientKinds(a))
+		require.Equal(t, mdp.MMICancel, string(a[0].Message[2]))
+		f := b.failed(c, jsonrpc.CodeTooLarge)
+		require.Equal(t, HandedYes, f.HandedOver)
+		require.True(t, f.Local)
+		require.Contains(t, f.Text, "10 parts")
+		require.Len(t, b.calls[c].parts, 4*fits+1)
+		require.Empty(t, b.partial(c, part), "it is over")
+	})
+	t.Run("within the window", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{MaxUnreadBytes: limit})
+		c := &Call{Window: 3 * fits}
+		b.call(c)
+		for range 3 * fits {
+			require.Equal(t, []string{"part"}, clientKinds(b.partial(c, part)))
+		}
+		b.result(c, "null")
+		b.succeeded(c, "null")
+	})
+	t.Run("of a plain broker", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, MaxUnreadBytes: limit})
+		c, other := &Call{Window: 2}, &Call{}
+		b.call(c)
+		b.call(other)
+		for range 3 * fits {
+			require.Equal(t, []string{"part"}, clientKinds(b.partial(c, part)))
+			credit(b, c, 1)
+		}
+		for range fits {
+			b.partial(c, part)
+		}
+		require.Equal(t, []string{"done"}, clientKinds(b.partial(c, part)), "it doesn't know mmi.cancel")
+		b.failed(c, jsonrpc.CodeTooLarge)
+		b.result(other, "1")
+		b.succeeded(other, "1")
+	})
+	t.Run("opaque", func(t *testing.T) {
+		t.Parallel()
+		b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, Opaque: true, MaxUnreadBytes: limit})
+		c := &Call{Window: 1, Body: frames("x")}
+		b.call(c)
+		for range fits {
+			require.Equal(t, []string{"part"}, clientKinds(b.reply(1, mdp.ClientPartial, "tea", part)))
+		}
+		a := b.reply(1, mdp.ClientPartial, "tea", part)
+		require.Equal(t, []string{"hangup", "done", "dial"}, clientKinds(a), "nothing else ends its reply")
+		b.failed(c, jsonrpc.CodeTooLarge)
+	})
 }
 
 func TestClientStream(t *testing.T) {
@@ -486,7 +593,7 @@ func TestClientOpaqueGivenUp(t *testing.T) {
 	b.pass(1000 * time.Millisecond)
 	b.failed(dead, jsonrpc.CodeExpired)
 	require.ErrorIs(t, b.s.known[0].trouble, ErrBrokerSilent, "a plain broker that never said anything")
-	require.Equal(t, 1, b.s.known[0].failures)
+	require.Equal(t, 1, b.s.known[0].redial.failures)
 	b.serveOn(2, "")
 	alive := &Call{Body: body}
 	b.call(alive)

@@ -38,6 +38,7 @@ type ClientConfig struct {
 
 	MaxPending      int   // 10,000 calls that aren't done
 	MaxPendingBytes int64 // 256 MiB in them
+	MaxUnreadBytes  int64 // 64 MiB in the unread parts of one call, beyond what its window allows
 
 	Random func() uint64
 }
@@ -59,6 +60,8 @@ func (c ClientConfig) withDefaults() (ClientConfig, error) {
 		return c, errors.New("majordomo: ClientConfig.RetryBudget is negative")
 	case c.MaxPendingBytes < 0:
 		return c, errors.New("majordomo: ClientConfig.MaxPendingBytes is negative")
+	case c.MaxUnreadBytes < 0:
+		return c, errors.New("majordomo: ClientConfig.MaxUnreadBytes is negative")
 	case c.MaxPending > maxPendingLimit:
 		return c, fmt.Errorf("majordomo: ClientConfig.MaxPending is above %d", maxPendingLimit)
 	}
@@ -99,5 +102,6 @@ func (c ClientConfig) withDefaults() (ClientConfig, error) {
 	}
 	c.RetryBudget = cmp.Or(c.RetryBudget, 0.1)
 	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, 256<<20)
+	c.MaxUnreadBytes = cmp.Or(c.MaxUnreadBytes, 64<<20)
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func TestClientConfig(t *testing.T) {
 		"RetryReserve":      {Brokers: 1, Random: random, RetryReserve: -1},
 		"MaxPending":        {Brokers: 1, Random: random, MaxPending: 1<<24 + 1},
 		"MaxPendingBytes":   {Brokers: 1, Random: random, MaxPendingBytes: -1},
+		"MaxUnreadBytes":    {Brokers: 1, Random: random, MaxUnreadBytes: -1},
 	} {
 		_, err := NewClientSession(cfg, time.Unix(0, 0))
 		require.ErrorContains(t, err, "majordomo: ClientConfig."+name)
@@ -40,7 +42,7 @@ func TestClientConfig(t *testing.T) {
 	require.Equal(t, ClientConfig{
 		Brokers: 2, MaxBrokers: 16, HeartbeatInterval: 2500 * time.Millisecond, Liveness: 3, DialTimeout: 5 * time.Second,
 		RedialMin: 100 * time.Millisecond, RedialMax: 30 * time.Second, RetryMin: 20 * time.Millisecond, RetryMax: 2 * time.Second,
-		MaxAttempts: 4, RetryBudget: 0.1, RetryReserve: 10, MaxPending: 10_000, MaxPendingBytes: 256 << 20,
+		MaxAttempts: 4, RetryBudget: 0.1, RetryReserve: 10, MaxPending: 10_000, MaxPendingBytes: 256 << 20, MaxUnreadBytes: 64 << 20,
 	}, cfg)
 }
 
@@ -87,10 +89,10 @@ func TestClientDialsAll(t *testing.T) {
 	require.EqualValues(t, 5, b.last)
 	b.serveOn(b.to(0), "1")
 	b.dialFailed(b.to(2))
-	// Only the wait of the one that failed again has doubled.
+	// The waits of those that failed again have doubled.
 	b.cut(b.to(0))
 	b.cut(b.to(1))
-	for broker, failures := range []int{0, 0, 1} {
+	for broker, failures := range []int{1, 0, 1} {
 		require.Equal(t, b.s.now+backoff(b.cfg.RedialMin, b.cfg.RedialMax, failures, b.cfg.Random), b.s.known[broker].rests)
 	}
 }
@@ -130,15 +132,104 @@ func TestClientPlainBrokerThatWorked(t *testing.T) {
 	b := newServedClient(t, ClientConfig{Speak: SpeakMDP02, Random: func() uint64 { return 1<<64 - 1 }})
 	for conn := range uint64(5) {
 		c := &Call{}
+		b.pass(8 * time.Second)
 		b.call(c)
 		b.result(c, "1")
 		b.cut(conn + 1)
-		require.Equal(t, 1, b.s.brokers[0].failures, "it has answered")
+		require.Equal(t, 1, b.s.brokers[0].redial.failures, "it has answered")
 		b.pass(time.Second)
 		b.serve("")
 	}
+	b.pass(8 * time.Second)
 	b.cut(6)
-	require.Equal(t, 2, b.s.brokers[0].failures, "it never said a word")
+	require.Equal(t, 2, b.s.brokers[0].redial.failures, "it never said a word")
+}
+
+// TestClientBrokerThatDoesntLast has a broker answer on every connection, and end it.
+func TestClientBrokerThatDoesntLast(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(b *clientBed){
+		"of mesh": func(b *clientBed) { b.serve("1") },
+		"plain": func(b *clientBed) {
+			b.dialed(b.last)
+			b.reply(b.last, mdp.ClientFinal, mdp.MMIPing, "501")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newClientBed(t, ClientConfig{Random: func() uint64 { return 1<<64 - 1 }})
+			b.wake()
+			waits := func(n int) {
+				t.Helper()
+				require.Equal(t, b.s.now+backoff(b.cfg.RedialMin, b.cfg.RedialMax, n, b.cfg.Random), b.s.brokers[0].rests)
+			}
+			serveFor := func(d time.Duration) {
+				t.Helper()
+				answer(b)
+				require.Len(t, b.s.serving, 1)
+				for range 5 { // heartbeats, or calls
+					b.pass(d / 5)
+					if len(b.conns[b.last].pings) > 0 && !b.s.serving[0].plain {
+						b.pong(b.last, "1", false)
+					}
+					c := &Call{}
+					b.call(c)
+					b.result(c, "1")
+				}
+				b.cut(b.last)
+			}
+			for n := range 12 {
+				serveFor(7 * time.Second)
+				waits(n)
+				require.Contains(t, clientKinds(b.pass(b.s.brokers[0].rests-b.s.now+time.Millisecond)), "dial")
+			}
+			serveFor(8 * time.Second) // more than three intervals
+			waits(0)
+		})
+	}
+}
+
+// TestClientTwinsThatDontLast has two endpoints lead to a broker that answers and is
+// gone: each time, the other endpoint is asked at once, and that must not go round.
+// A broker that discovery leaves out and finds again isn't waited for: it began anew.
+func TestClientDialsWhatIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	b := newClientBed(t, ClientConfig{Brokers: 2, RedialMin: time.Hour, RedialMax: time.Hour, Random: func() uint64 { return uint64(time.Hour) - 1 }})
+	b.wake()
+	b.serveOn(b.to(1), "1")
+	b.step(&ClientEvent{Kind: ClientDialFailed, Conn: b.to(0), Err: errClientCut})
+	dials := b.last
+	b.pass(time.Minute)
+	b.brokersAre(0, 1)
+	b.wake()
+	require.Equal(t, dials, b.last, "nothing has changed")
+	b.brokersAre(1)
+	b.brokersAre(0, 1)
+	b.wake()
+	require.Equal(t, dials+1, b.last)
+	require.Equal(t, dials+1, b.to(0))
+}
+
+func TestClientTwinsThatDontLast(t *testing.T) {
+	t.Parallel()
+	b := newClientBed(t, ClientConfig{Brokers: 2})
+	b.wake()
+	for range 20 {
+		for _, l := range slices.Clone(b.s.links) {
+			if l.state != linkDialing {
+				continue
+			}
+			b.dialed(l.conn)
+			b.pongOf(l.conn, "b", "1", false)
+		}
+		for len(b.s.serving) > 0 {
+			b.cut(b.s.serving[0].conn)
+		}
+		b.pass(time.Second)
+	}
+	for _, broker := range b.s.brokers {
+		require.Greater(t, broker.redial.failures, 5)
+	}
 }
 
 func TestClientPongThatIsNone(t *testing.T) {
@@ -303,6 +394,31 @@ func TestClientLeavesDrainingBroker(t *testing.T) {
 	require.Empty(t, b.step(&ClientEvent{Kind: ClientLost, Conn: 1}), "hung up before")
 }
 
+// TestClientUses says which numbers of brokers may be given to others.
+func TestClientUses(t *testing.T) {
+	t.Parallel()
+	b := newFullClient(t, ClientConfig{Brokers: 2})
+	uses := func(first, second bool) {
+		t.Helper()
+		require.Equal(t, []bool{first, second, false}, []bool{b.s.Uses(0), b.s.Uses(1), b.s.Uses(2)})
+	}
+	uses(true, true)
+	b.cut(2)
+	uses(true, true)
+	b.brokersAre(0)
+	uses(true, false)
+	c := &Call{}
+	b.call(c)
+	b.brokersAre()
+	uses(true, false)
+	b.pass(3 * time.Second)
+	b.pong(1, "1", true) // it drains, and is known no more
+	require.Empty(t, b.s.brokers)
+	uses(true, false)
+	b.result(c, "1")
+	uses(false, false)
+}
+
 func TestClientDrainingPong(t *testing.T) {
 	t.Parallel()
 	b := newClientBed(t, ClientConfig{Random: func() uint64 { return 50_000_000 }})
@@ -313,7 +429,7 @@ func TestClientDrainingPong(t *testing.T) {
 		require.Equal(t, []string{"hangup"}, clientKinds(b.pong(b.last, "1", true)))
 		b.pass(51 * time.Millisecond)
 	}
-	require.Equal(t, 5, b.s.brokers[0].failures)
+	require.Equal(t, 5, b.s.brokers[0].redial.failures)
 	require.ErrorIs(t, b.s.brokers[0].trouble, ErrBrokerDraining)
 	b.serve("2")
 	b.result(c, "1")

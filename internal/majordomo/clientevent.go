@@ -71,14 +71,14 @@ type ClientEventKind uint8
 const (
 	ClientCall       ClientEventKind = iota + 1 // make Call
 	ClientAbort                                 // nobody waits for Call any more, for Err; a Timeout() that is true makes it "expired", not "cancelled"
-	ClientCredit                                // N more parts of Call were read
+	ClientCredit                                // N more parts of Call were read, whose results have Bytes in all
 	ClientSent                                  // Conn took the message of Call, which is a notification
-	ClientUnsent                                // Conn didn't take Call's message, for Failure, or where that is zero, since it ended, for Err (ClientLost follows): it never left
+	ClientUnsent                                // Conn didn't take Call's message (nil: one of the session's own), for Failure, or where that is zero, since it ended, for Err (ClientLost follows): it never left
 	ClientDialed                                // Conn is connected
 	ClientDialFailed                            // Conn couldn't be connected, for Err
 	ClientLost                                  // Conn ended, for Err
 	ClientMessage                               // Conn brought Command, or something that gave Err
-	ClientBrokers                               // the brokers are those of Brokers, and no others; or with Err: none can be found any more
+	ClientBrokers                               // the brokers are those of Brokers, and no others; with Err no more, or not all, can be found, and nil stands for those that are known
 	ClientWake                                  // the time of NextWake has come
 	ClientClose                                 // stop at once: what isn't done fails with ErrClientClosed
 )
@@ -90,7 +90,8 @@ type ClientEvent struct {
 	Copies   bool // ClientDialed: Conn keeps nothing of small messages (MaxReused)
 	Call     *Call
 	N        int
-	Brokers  []int // ClientBrokers: their numbers; the session keeps nothing of it
+	Bytes    int
+	Brokers  []int // ClientBrokers: their numbers, old ones or such as it doesn't use (Uses); the session keeps nothing of it
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope
 	Failure  Failure // ClientMessage: what the Envelope says, where it is a failure; ClientUnsent: why

@@ -46,6 +46,7 @@ type clientLink struct {
 	heard  time.Duration
 	sent   time.Duration
 	pinged time.Duration
+	since  time.Duration // linkServing: when it began to serve
 
 	latency time.Duration // of replies, see measure
 	rested  time.Duration // when its last reply came
@@ -118,7 +119,7 @@ func (s *ClientSession) dialed(conn uint64, copies bool) {
 
 // serve has l take calls, those first that wait.
 func (s *ClientSession) serve(l *clientLink) {
-	l.state = linkServing
+	l.state, l.since = linkServing, s.now
 	if l.broker.trouble == errNotConnected { //nolint:errorlint // the value itself: nothing went wrong yet
 		l.broker.trouble = nil
 	}
@@ -263,7 +264,7 @@ func (s *ClientSession) shelve(l *clientLink) {
 	b := l.broker
 	s.drop(l)
 	s.hangup(l.conn)
-	b.failures, b.twin = 0, l.identity
+	b.twin = l.identity
 	s.rest(b, s.cfg.RedialMax, errSameBroker)
 }
 
@@ -359,7 +360,6 @@ func (s *ClientSession) ponged(l *clientLink, ev *ClientEvent) {
 	case identity.known() && s.servingAs(identity) != nil:
 		s.shelve(l)
 	default:
-		l.broker.failures = 0
 		s.serve(l)
 	}
 }
@@ -386,7 +386,6 @@ func (s *ClientSession) unponged(l *clientLink, ev *ClientEvent) {
 		l.plain = true
 		s.wheel.stop(&l.timer)
 		s.note(l, "the broker doesn't know mmi.ping; it is served as plain MDP/0.2", nil)
-		l.broker.failures = 0
 		s.serve(l)
 	case digits:
 		s.giveUp(l, fmt.Errorf("majordomo: the broker answered mmi.ping with %d", status))

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/mdpmesh/mesh/internal/jsonrpc"
@@ -14,8 +15,8 @@ func (s *ClientSession) message(l *clientLink, ev *ClientEvent) {
 		return
 	}
 	l.heard, l.spoke = s.now, true
-	if l.plain {
-		l.broker.failures = 0
+	if l.state == linkServing {
+		l.broker.redial.lived(s.now-l.since, l.patience())
 	}
 	if string(ev.Command.Service) == mdp.MMIPing && s.own(l, ev) {
 		s.ponged(l, ev)
@@ -117,12 +118,38 @@ func (s *ClientSession) part(c *Call, ev *ClientEvent) {
 	case c.Window <= 0:
 		// Whoever asked for one value gets that of the FINAL.
 	case s.cfg.Opaque:
-		s.act(ClientAction{Kind: ClientPart, Call: c, Body: ev.Command.Body})
+		size := 0
+		for _, frame := range ev.Command.Body {
+			size += len(frame)
+		}
+		s.give(c, size, ClientAction{Body: ev.Command.Body})
 	case ev.Envelope.Kind == jsonrpc.Result:
-		s.act(ClientAction{Kind: ClientPart, Call: c, Result: ev.Envelope.Result, Body: ev.Command.Body})
+		s.give(c, len(ev.Envelope.Result), ClientAction{Result: ev.Envelope.Result, Body: ev.Command.Body})
 	default:
 		s.invalid(c.progress.main.link, errPartNoResult)
 	}
+}
+
+// partOverhead is about what a part that nobody has read takes beside its result: the
+// rest of the message, and room in lists.
+const partOverhead = 128
+
+// give gives out a part of c. What its window allows may always be unread. Where the
+// broker or the worker takes no notice of that, as plain ones don't, parts are kept up
+// to MaxUnreadBytes; c ends beyond that, so that no stream can fill the memory.
+func (s *ClientSession) give(c *Call, size int, a ClientAction) {
+	p := &c.progress
+	p.unread++
+	p.kept += int64(size + partOverhead)
+	if p.unread > c.Window && p.kept > s.cfg.MaxUnreadBytes {
+		s.forsake(c, &Failure{
+			Code: jsonrpc.CodeTooLarge, HandedOver: HandedYes, Local: true,
+			Text: fmt.Sprintf("%d parts of the reply weren't read when one more came: more than %d bytes (MaxUnreadBytes)", p.unread-1, s.cfg.MaxUnreadBytes),
+		})
+		return
+	}
+	a.Kind, a.Call = ClientPart, c
+	s.act(a)
 }
 
 // final takes the last word on c.

@@ -43,6 +43,7 @@ func TestClientPromises(t *testing.T) {
 			"serve":   w.connectAll,
 			"answer":  w.answer,
 			"unsent":  w.takeNot,
+			"untold":  w.takeNotOwn,
 			"cut":     w.cutOne,
 			"crash":   w.crash,
 			"drain":   w.drain,
@@ -201,6 +202,7 @@ func (w *clientWorld) drain(t *rapid.T) {
 func (w *clientWorld) change(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "trouble") == 0 {
 		w.step(&ClientEvent{Kind: ClientBrokers, Err: errClientCut})
+		require.ErrorIs(t, w.s.finding, errClientCut)
 		return
 	}
 	w.brokersAre(rapid.SliceOfN(rapid.IntRange(0, clientEndpoints-1), 0, clientEndpoints).Draw(t, "numbers")...)
@@ -216,6 +218,17 @@ func (w *clientWorld) takeNot(t *rapid.T) {
 		return
 	}
 	w.unsent(conn, c, Failure{Code: jsonrpc.CodeTooLarge, Text: "large"})
+}
+
+// takeNotOwn has a connection not take what the session itself has to say.
+func (w *clientWorld) takeNotOwn(t *rapid.T) {
+	conn := rapid.Uint64Range(0, w.last+1).Draw(t, "conn")
+	if c := w.conns[conn]; c == nil || !c.up || c.over {
+		t.Skip("it isn't connected")
+	}
+	full := Failure{Code: jsonrpc.CodeOverloaded, Text: "full", Cause: errClientFull}
+	w.step(&ClientEvent{Kind: ClientUnsent, Conn: conn, Failure: full})
+	require.True(t, w.conns[conn].over)
 }
 
 // legOf returns a connection on which c is out.

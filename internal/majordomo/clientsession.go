@@ -54,7 +54,7 @@ type ClientSession struct {
 	brokers []*clientBroker       // that are known, or still connected
 	known   map[int]*clientBroker // the same, by number
 	placed  int                   // how many of them have one of the MaxBrokers places
-	finding error                 // what keeps brokers from being found
+	finding error                 // what keeps brokers, or some of them, from being found
 
 	conns   uint64        // connection numbers used
 	links   []*clientLink // connections that aren't over
@@ -139,7 +139,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	case ClientAbort:
 		s.abort(ev.Call, ev.Err)
 	case ClientCredit:
-		s.credit(ev.Call, ev.N)
+		s.credit(ev.Call, ev.N, ev.Bytes)
 	case ClientSent:
 		s.sent(ev)
 	case ClientUnsent:

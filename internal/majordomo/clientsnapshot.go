@@ -1,6 +1,9 @@
 package majordomo
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ClientStanding says how a session stands with a broker.
 type ClientStanding string
@@ -32,8 +35,14 @@ type ClientBrokerStatus struct {
 type ClientSnapshot struct {
 	Brokers []ClientBrokerStatus // and after those what retires
 	Pending int                  // calls that aren't done
-	Finding error                // what keeps brokers from being found
+	Finding error                // what keeps brokers, or some of them, from being found
 	Counts  ClientCounts
+}
+
+// Uses says whether the session knows a broker of that number, or still has a connection
+// to one. Otherwise the number may be given to another broker.
+func (s *ClientSession) Uses(broker int) bool {
+	return s.known[broker] != nil || slices.ContainsFunc(s.links, func(l *clientLink) bool { return l.broker.number == broker })
 }
 
 // Snapshot returns the session's state at the time now.

@@ -23,6 +23,10 @@ type Authorizer interface {
 	// Allow says whether id has the right. Service and method are empty where
 	// what is asked for doesn't go by them.
 	Allow(id Identity, right Right, service, method []byte) bool
+	// Partly says whether an id that doesn't have the right over all services has it
+	// over some, so that Allow is asked for each that a request is about. It is asked
+	// for MaySee and MayOperate.
+	Partly(id Identity, right Right) bool
 	// ByMethod says whether MayCall goes by method at the service, so that a
 	// body whose method can't be read must be refused.
 	ByMethod(service []byte) bool

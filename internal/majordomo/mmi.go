@@ -41,7 +41,8 @@ func (b *Broker) mmi(p *Peer, ev *Event) {
 	isRPC := env.Kind == jsonrpc.Request || env.Kind == jsonrpc.Notification
 	var params mmiParams
 	if isRPC && env.Params != nil && string(c.Service) != mdp.MMIRegister {
-		if err := json.Unmarshal(env.Params, &params); err != nil {
+		var err error
+		if params, err = readMMIParams(env.Params); err != nil {
 			b.answer(p, ev, nil, &failure{code: jsonrpc.CodeInvalidParams, text: "the parameters can't be read: " + err.Error()})
 			return
 		}
@@ -50,6 +51,13 @@ func (b *Broker) mmi(p *Peer, ev *Event) {
 	}
 	result, f := b.manage(p, string(c.Service), isRPC, env, &params)
 	b.answer(p, ev, result, f)
+}
+
+// readMMIParams is by itself, as what it decodes to is an allocation: a ping that comes
+// every few seconds from each client has no params.
+func readMMIParams(raw []byte) (params mmiParams, err error) {
+	err = json.Unmarshal(raw, &params)
+	return params, err
 }
 
 // manage carries out one management request.
@@ -69,7 +77,7 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		if isRPC && !p.held {
 			p.held = true
 			if !p.beat.pending() {
-				b.wheel.set(&p.beat, b.now+b.cfg.expiry())
+				b.wheel.set(&p.beat, b.lookBefore(b.now+b.cfg.expiry()))
 			}
 		}
 		return b.pong(), nil
@@ -79,9 +87,8 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		return b.askedToOperate(p, name, isRPC, params)
 	case !mmiOthers[name]:
 		return nil, &failure{code: jsonrpc.CodeMethodNotFound, text: "this broker doesn't know " + name}
-	case name == mdp.MMIServices && !b.allowed(p, MaySee, []byte(params.Service)),
-		name == mdp.MMIStatus && !b.allowed(p, MaySee, nil):
-		return nil, notPermitted(name)
+	case name == mdp.MMIServices || name == mdp.MMIStatus:
+		return b.askedToSee(p, name, isRPC, params)
 	case !isRPC:
 		return nil, needsRPC(name)
 	}
@@ -101,7 +108,7 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 		}
 		b.cancel(r)
 		return struct{}{}, nil
-	case mdp.MMICredit:
+	default: // mdp.MMICredit
 		r := b.index.find(p, params.ID)
 		if r == nil {
 			return nil, notAsked()
@@ -113,11 +120,35 @@ func (b *Broker) manage(p *Peer, name string, isRPC bool, env *jsonrpc.Envelope,
 			b.tellCredit(r, params.N)
 		}
 		return struct{}{}, nil
-	case mdp.MMIServices:
-		return b.docs(params.Service), nil
-	default: // mdp.MMIStatus
-		return b.Snapshot(), nil
 	}
+}
+
+// sight says which services somebody sees; nil: all.
+type sight func(service string) bool
+
+func (sees sight) of(service string) bool { return sees == nil || sees(service) }
+
+// askedToSee answers what p asks for, as far as p may see it.
+func (b *Broker) askedToSee(p *Peer, name string, isRPC bool, params *mmiParams) (any, *failure) {
+	service := params.Service
+	if name == mdp.MMIStatus {
+		service = "" // it reads no params
+	}
+	var sees sight
+	switch {
+	case b.allowed(p, MaySee, []byte(service)):
+	case service == "" && b.allowedPartly(p, MaySee):
+		sees = func(service string) bool { return b.allowed(p, MaySee, []byte(service)) }
+	default:
+		return nil, notPermitted(name)
+	}
+	switch {
+	case !isRPC:
+		return nil, needsRPC(name)
+	case name == mdp.MMIStatus:
+		return b.snapshot(sees), nil
+	}
+	return b.docs(service, sees), nil
 }
 
 // mmiOthers are the management requests that are neither for everybody in any
@@ -138,11 +169,23 @@ func notAsked() *failure {
 	return &failure{code: jsonrpc.CodeNotFound, text: "no request with that id waits on this connection"}
 }
 
-func (b *Broker) pong() *Pong {
-	return &Pong{
-		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Draining: b.draining,
-		HeartbeatMS: b.cfg.HeartbeatInterval.Milliseconds(), Liveness: b.cfg.Liveness,
+// written is a result that is JSON already.
+type written []byte
+
+// pong returns the answer to mmi.ping. It is the same for everybody until a drain
+// begins, so that many idle clients cost no encoding.
+func (b *Broker) pong() *written {
+	pong := &b.pongs[0]
+	if b.draining {
+		pong = &b.pongs[1]
 	}
+	if *pong == nil {
+		*pong, _ = json.Marshal(&Pong{ //nolint:errchkjson // it never fails: the type has texts and numbers only
+			Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Draining: b.draining,
+			HeartbeatMS: b.cfg.HeartbeatInterval.Milliseconds(), Liveness: b.cfg.Liveness,
+		})
+	}
+	return pong
 }
 
 // answer sends the reply to a management request in the language of the asker:
@@ -160,18 +203,28 @@ func (b *Broker) answer(p *Peer, ev *Event, result any, f *failure) {
 	case f != nil:
 		body = f.body(env.ID, false)
 	default:
-		raw, err := json.Marshal(result)
-		if err != nil {
-			// A contract that its worker registered can't be written again.
-			body = failure{code: jsonrpc.CodeInternal, text: "the answer can't be written: " + err.Error()}.body(env.ID, false)
-		} else {
-			body = jsonrpc.AppendResult(nil, env.ID, raw)
-		}
+		body = b.resultBody(env.ID, result)
 	}
 	c := &ev.Command
 	b.send(p, &mdp.Command{
 		Version: c.Version, Kind: mdp.ClientFinal, Service: c.Service, Envelope: c.Envelope, Body: append(b.arena.frames(1), body),
 	})
+}
+
+// resultBody is the reply to a JSON-RPC request that has gone well.
+func (b *Broker) resultBody(id []byte, result any) []byte {
+	var raw []byte
+	if w, ok := result.(*written); ok {
+		raw = *w
+	} else {
+		var err error
+		if raw, err = json.Marshal(result); err != nil {
+			// A contract that its worker registered can't be written again.
+			return failure{code: jsonrpc.CodeInternal, text: "the answer can't be written: " + err.Error()}.body(id, false)
+		}
+	}
+	const envelope = 40 // bytes, rounded up
+	return jsonrpc.AppendResult(b.arena.bytes(envelope+len(id)+len(raw)), id, raw)
 }
 
 // status is the status of RFC 8 that says what f says.

@@ -46,7 +46,7 @@ func (b *Broker) askedToOperate(p *Peer, name string, isRPC bool, params *mmiPar
 	}
 	var f *failure
 	switch {
-	case !b.allowed(p, MayOperate, []byte(op.Service)):
+	case !b.mayOperate(p, &op):
 		f = notPermitted(name)
 	case !isRPC:
 		f = needsRPC(name)
@@ -63,6 +63,50 @@ func (b *Broker) askedToOperate(p *Peer, name string, isRPC bool, params *mmiPar
 		return map[string]uint64{"request": op.Released}, nil
 	}
 	return struct{}{}, nil
+}
+
+// mayOperate says whether p may have op carried out: by a right over all services, or
+// over each that op is about. What isn't there is about none, so that whoever may
+// operate on something hears that it isn't.
+func (b *Broker) mayOperate(p *Peer, op *Operation) bool {
+	if b.allowed(p, MayOperate, []byte(op.Service)) {
+		return true
+	}
+	if op.Service != "" || !b.allowedPartly(p, MayOperate) {
+		return false
+	}
+	may := func(s *service) bool { return b.allowed(p, MayOperate, []byte(s.name)) }
+	switch op.Name {
+	case mdp.MMIDrain, mdp.MMIDisconnect:
+		for nd := b.peers.head; nd != nil; nd = nd.next {
+			if w := nd.of.worker; w != nil && w.instance == op.Worker && op.Worker != "" && !w.isOnlyOf(may) {
+				return false
+			}
+		}
+		return true
+	case mdp.MMICancel:
+		r := b.unsettled(op.Request)
+		return r == nil || may(r.service)
+	default: // mdp.MMIRelease, mdp.MMIDrop
+		held := b.quarantine.bySerial[op.Request]
+		return held == nil || b.allowed(p, MayOperate, held.request.name)
+	}
+}
+
+// isOnlyOf says whether w serves, or still has requests of, services that may pass, and
+// no others. One that serves nothing may come to serve anything.
+func (w *worker) isOnlyOf(may func(*service) bool) bool {
+	for i := range w.slots {
+		if r := w.slots[i].request; r != nil && !may(r.service) {
+			return false
+		}
+	}
+	for _, m := range w.members {
+		if !may(m.service) {
+			return false
+		}
+	}
+	return len(w.members) > 0
 }
 
 // operated carries out what the program itself asks for, and tells op the outcome.

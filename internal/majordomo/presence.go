@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 
@@ -36,6 +37,14 @@ func (p *Presence) check() *failure {
 	return nil
 }
 
+// Check says for what a broker would refuse p, or nil.
+func (p *Presence) Check() error {
+	if f := p.check(); f != nil {
+		return errors.New(f.text)
+	}
+	return nil
+}
+
 // introduce notes what a client says of itself in mmi.ping. What says nothing
 // leaves what was said before.
 func (p *Peer) introduce(said Presence) *failure {
@@ -45,6 +54,6 @@ func (p *Peer) introduce(said Presence) *failure {
 	if f := said.check(); f != nil {
 		return f
 	}
-	p.presence = &said
+	p.presence = new(said) // only what is kept is an allocation
 	return nil
 }

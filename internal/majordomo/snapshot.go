@@ -36,6 +36,7 @@ type Snapshot struct {
 	Addrs       []string        `json:"addrs,omitempty"`
 	Uptime      time.Duration   `json:"uptime_ns"`
 	Draining    bool            `json:"draining,omitempty"`
+	Partial     bool            `json:"partial,omitempty"` // it is of some services only
 	Queued      int             `json:"queued"`
 	QueuedBytes int64           `json:"queued_bytes"` // also of those that wait for the run of another with their key
 	Running     int             `json:"running"`
@@ -115,15 +116,23 @@ type HeldStatus struct {
 }
 
 // Snapshot returns what the broker holds. Its cost grows with what it lists.
-func (b *Broker) Snapshot() *Snapshot {
+func (b *Broker) Snapshot() *Snapshot { return b.snapshot(nil) }
+
+// snapshot is Snapshot for somebody who may not see all services. What isn't of a
+// service is left out then: connections of no worker, and what is counted for all.
+func (b *Broker) snapshot(sees sight) *Snapshot {
 	s := &Snapshot{
 		Broker: b.cfg.ID, Incarnation: b.cfg.Incarnation, Version: b.cfg.Version, Host: b.cfg.Host, PID: b.cfg.PID, Addrs: b.cfg.Addrs,
-		Uptime: b.now, Draining: b.draining,
-		Queued: b.queued, QueuedBytes: b.waits.bytes, Running: b.running, Abandoned: b.abandoned, Keyed: len(b.window.entries),
-		Counts: b.counts, Services: []ServiceStatus{}, Workers: []WorkerStatus{}, Clients: []ClientStatus{},
+		Uptime: b.now, Draining: b.draining, Partial: sees != nil,
+		Services: []ServiceStatus{}, Workers: []WorkerStatus{}, Clients: []ClientStatus{},
 	}
 	for nd := b.all.head; nd != nil; nd = nd.next {
 		v := nd.of
+		if !sees.of(v.name) {
+			continue
+		}
+		s.Queued += v.queued
+		s.Running += v.running
 		s.Services = append(s.Services, ServiceStatus{
 			Name: v.name, Workers: v.workers.n, Queued: v.queued, Running: v.running, Finished: v.finished, Failed: v.failed, Paused: v.paused,
 		})
@@ -132,14 +141,25 @@ func (b *Broker) Snapshot() *Snapshot {
 	for nd := b.peers.head; nd != nil; nd = nd.next {
 		p := nd.of
 		if w := p.worker; w != nil {
-			s.Workers = append(s.Workers, b.workerStatus(w))
+			if status := b.workerStatus(w, sees); sees == nil || len(status.Services) > 0 {
+				s.Workers = append(s.Workers, status)
+			}
 			continue
 		}
-		s.Clients = append(s.Clients, b.clientStatus(p))
+		if sees == nil {
+			s.Clients = append(s.Clients, b.clientStatus(p))
+		}
 	}
-	s.Requests = b.requestStatus()
+	if sees == nil {
+		s.Queued, s.QueuedBytes, s.Running, s.Abandoned = b.queued, b.waits.bytes, b.running, b.abandoned
+		s.Keyed, s.Counts = len(b.window.entries), b.counts
+	}
+	s.Requests = b.requestStatus(sees)
 	for nd := b.quarantine.all.head; nd != nil; nd = nd.next {
 		r := &nd.of.request
+		if !sees.of(string(r.name)) {
+			continue
+		}
 		s.Quarantine = append(s.Quarantine, HeldStatus{
 			Request: r.serial, Service: string(r.name), Method: shown(r.env.Method), Caller: r.caller.Name, Attempts: r.attempts, Age: b.now - nd.of.at,
 		})
@@ -157,7 +177,7 @@ func (b *Broker) clientStatus(p *Peer) ClientStatus {
 	return status
 }
 
-func (b *Broker) workerStatus(w *worker) WorkerStatus {
+func (b *Broker) workerStatus(w *worker, sees sight) WorkerStatus {
 	p := w.peer
 	status := WorkerStatus{
 		Instance: w.instance, Name: p.id.Name, Addr: p.id.Addr,
@@ -168,7 +188,9 @@ func (b *Broker) workerStatus(w *worker) WorkerStatus {
 		status.Host, status.PID, status.Version = info.Host, info.PID, info.Version
 	}
 	for _, m := range w.members {
-		status.Services = append(status.Services, m.service.name)
+		if sees.of(m.service.name) {
+			status.Services = append(status.Services, m.service.name)
+		}
 	}
 	return status
 }
@@ -177,12 +199,16 @@ func (b *Broker) workerStatus(w *worker) WorkerStatus {
 // offered.
 type oldest struct {
 	most     int
+	sees     sight
 	requests []*request // by serial number
 }
 
-// offer reports whether r is kept for now. What comes behind r in a queue is
-// younger, and needn't be offered where r isn't kept.
+// offer reports whether what comes behind r in a queue, which is younger, may be kept:
+// where r is kept for now, or isn't seen.
 func (o *oldest) offer(r *request) bool {
+	if !o.sees.of(r.service.name) {
+		return true
+	}
 	at, _ := slices.BinarySearchFunc(o.requests, r.serial, func(r *request, serial uint64) int { return cmp.Compare(r.serial, serial) })
 	switch {
 	case at == o.most:
@@ -196,9 +222,9 @@ func (o *oldest) offer(r *request) bool {
 
 // requestStatus returns the oldest requests of each state, as many of each as are
 // listed, by serial number.
-func (b *Broker) requestStatus() []RequestStatus {
-	queued, joined := oldest{most: b.cfg.MaxListed}, oldest{most: b.cfg.MaxListed}
-	running, abandoned := oldest{most: b.cfg.MaxListed}, oldest{most: b.cfg.MaxListed}
+func (b *Broker) requestStatus(sees sight) []RequestStatus {
+	none := oldest{most: b.cfg.MaxListed, sees: sees}
+	queued, joined, running, abandoned := none, none, none, none
 	b.offerQueued(&queued)
 	if b.waits.requests > b.queued {
 		for _, e := range b.window.entries {
@@ -228,6 +254,9 @@ func (b *Broker) requestStatus() []RequestStatus {
 func (b *Broker) offerQueued(o *oldest) {
 	for nd := b.all.head; nd != nil; nd = nd.next {
 		s := nd.of
+		if !o.sees.of(s.name) {
+			continue // it may be long
+		}
 		for r := s.front.head; r != nil && o.offer(r.of); r = r.next {
 		}
 		for q := s.active.head; q != nil; q = q.next {
@@ -274,12 +303,12 @@ type ServiceContract struct {
 }
 
 // docs returns the contracts of the services that have workers, or of the named
-// one alone.
-func (b *Broker) docs(name string) []ServiceContract {
+// one alone, as far as they are seen.
+func (b *Broker) docs(name string, sees sight) []ServiceContract {
 	all := []ServiceContract{}
 	for nd := b.all.head; nd != nil; nd = nd.next {
 		s := nd.of
-		if s.workers.n == 0 || (name != "" && s.name != name) {
+		if s.workers.n == 0 || (name != "" && s.name != name) || !sees.of(s.name) {
 			continue
 		}
 		c := ServiceContract{Workers: s.workers.n}

@@ -474,6 +474,11 @@ func (b *Broker) final(p *Peer, ev *Event) {
 	}
 	r := b.claim(w, c)
 	if r == nil {
+		if w.held && p.worker == w {
+			// It replied to what was given up long ago (BusyLimit), and has room again.
+			w.held = false
+			b.workerFree(w)
+		}
 		return
 	}
 	w.finals++

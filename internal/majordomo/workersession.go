@@ -21,7 +21,8 @@ type WorkerSession struct {
 	started  bool
 	draining bool
 	over     bool
-	links    []*workerLink          // in the order in which they became known
+	links    []*workerLink          // those with a place, and those that are left (see workersessionplace.go)
+	spares   []*workerLink          // those without
 	conns    map[uint64]*workerLink // those that have a connection, by its number
 	last     *workerLink            // the one that was looked up last
 	dials    uint64                 // connections are numbered from 1
@@ -54,8 +55,9 @@ func NewWorkerSession(cfg WorkerConfig, now time.Time) (*WorkerSession, error) {
 		return nil, err
 	}
 	for broker := range cfg.Brokers {
-		s.links = append(s.links, newWorkerLink(s, broker))
+		s.spares = append(s.spares, newWorkerLink(s, broker))
 	}
+	s.fill()
 	return s, nil
 }
 
@@ -129,21 +131,29 @@ func (s *WorkerSession) brokers(known []int) {
 	if s.draining {
 		return
 	}
+	fresh := make(map[int]bool, len(known))
+	for _, broker := range known {
+		fresh[broker] = true
+	}
+	s.spares = slices.DeleteFunc(s.spares, func(l *workerLink) bool { return !fresh[l.broker] })
 	for _, l := range slices.Clone(s.links) {
-		l.known = slices.Contains(known, l.broker)
-		if !l.known && !l.talks() {
+		if l.known = fresh[l.broker]; l.known {
+			continue
+		}
+		l.placed = false
+		if !l.talks() {
 			l.leaveOff()
 		}
 	}
+	for _, l := range slices.Concat(s.links, s.spares) {
+		delete(fresh, l.broker)
+	}
 	for _, broker := range known {
-		if !slices.ContainsFunc(s.links, func(l *workerLink) bool { return l.broker == broker }) {
-			l := newWorkerLink(s, broker)
-			s.links = append(s.links, l)
-			if s.started {
-				l.dial()
-			}
+		if fresh[broker] {
+			s.spares = append(s.spares, newWorkerLink(s, broker))
 		}
 	}
+	s.fill()
 	s.shares.unsettled = true // one that is alone needn't share any more
 }
 
@@ -152,7 +162,7 @@ func (s *WorkerSession) drain() {
 	if s.draining {
 		return
 	}
-	s.draining = true
+	s.draining, s.spares = true, nil
 	for _, l := range slices.Clone(s.links) {
 		switch l.state {
 		case workerServing:
@@ -167,7 +177,7 @@ func (s *WorkerSession) drain() {
 
 // stop ends the session at once.
 func (s *WorkerSession) stop() {
-	s.draining = true
+	s.draining, s.spares = true, nil
 	for _, l := range slices.Clone(s.links) {
 		l.cancelJobs(ErrStopped)
 		if l.talks() && l.state != workerConnected {
@@ -245,33 +255,6 @@ func cutOffer(params []byte) registerParams {
 	member := []byte(`"capacity":`)
 	at := bytes.Index(params, member) + len(member)
 	return registerParams{head: params[:at], tail: params[at+1:]}
-}
-
-// twinOf returns the link over which the session talks to the same run of the same
-// broker as over l already, or nil.
-func (s *WorkerSession) twinOf(l *workerLink, answer *Registered) *workerLink {
-	if answer.Incarnation == "" {
-		return nil // it doesn't say which run it is
-	}
-	for _, other := range s.links {
-		if other != l && other.talks() && other.twin == nil && other.identity.Incarnation == answer.Incarnation && other.identity.Broker == answer.Broker {
-			return other
-		}
-	}
-	return nil
-}
-
-// untwin has the links that stand back for l, which is gone, try for themselves.
-func (s *WorkerSession) untwin(l *workerLink) {
-	for _, other := range s.links {
-		if other.twin != l {
-			continue
-		}
-		other.twin = nil
-		if other.state == workerParked && !s.draining {
-			other.dial()
-		}
-	}
 }
 
 // version is the version of the frames.

@@ -29,6 +29,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 		"capacity":   {func(c *WorkerConfig) { c.Registration.Capacity = 0 }, "Capacity"},
 		"interval":   {func(c *WorkerConfig) { c.HeartbeatInterval = -1 }, "negative duration"},
 		"tiny":       {func(c *WorkerConfig) { c.HeartbeatInterval = time.Millisecond }, "HeartbeatInterval is 1ms"},
+		"places":     {func(c *WorkerConfig) { c.MaxBrokers = -1 }, "negative count"},
 		"liveness":   {func(c *WorkerConfig) { c.Liveness = -1 }, "negative count"},
 		"parts":      {func(c *WorkerConfig) { c.MaxPartialBytes = -1 }, "negative count"},
 		"busy":       {func(c *WorkerConfig) { c.BusyLimit = -1 }, "negative duration"},
@@ -54,6 +55,7 @@ func TestWorkerSessionConfig(t *testing.T) {
 			require.NoError(t, err)
 			want := valid()
 			want.Random = nil
+			want.MaxBrokers = 64
 			want.HeartbeatInterval, want.Liveness, want.BusyLimit = 2500*time.Millisecond, 3, 15*time.Minute
 			want.DialTimeout, want.RedialMin, want.RedialMax = 5*time.Second, 100*time.Millisecond, 30*time.Second
 			want.ShiftMin, want.ShiftMax = 50*time.Millisecond, time.Second
@@ -91,7 +93,7 @@ func TestWorkerSessionDialFails(t *testing.T) {
 	for n := uint64(1); n < 6; n++ {
 		require.Empty(t, workerKinds(b.dialFailed(n)))
 		require.ErrorIs(t, b.lastNote().Err, errWorkerCut)
-		require.Contains(t, b.lastNote().Text, "dialling again in 50ms")
+		require.Contains(t, b.lastNote().Text, "to be dialled again in 50ms")
 		require.Empty(t, b.pass(49*time.Millisecond))
 		require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 		require.Empty(t, b.step(&WorkerEvent{Kind: WorkerDialFailed, Conn: n, Err: errWorkerCut}), "it was said before")
@@ -114,19 +116,28 @@ func TestWorkerSessionDialTimeout(t *testing.T) {
 }
 
 // TestWorkerSessionBackoff has a broker that can't be reached: the waits grow up to
-// their limit, and begin anew once it was of use.
+// their limit, and begin anew once a connection has lasted.
 func TestWorkerSessionBackoff(t *testing.T) {
 	t.Parallel()
-	b := newWorkerBed(t, WorkerConfig{RedialMin: time.Second, RedialMax: 10 * time.Second, Random: func() uint64 { return 1<<63 - 1 }})
+	b := newWorkerBed(t, WorkerConfig{HeartbeatInterval: time.Second, RedialMin: time.Second, RedialMax: 10 * time.Second, Random: func() uint64 { return 1<<63 - 1 }})
 	for _, seconds := range []uint64{1, 2, 4, 8, 10, 10} {
 		b.dialFailed(b.last)
 		wait := b.s.NextWake().Sub(b.now)
 		require.EqualValues(t, (1<<63-1)%(seconds*uint64(time.Second)), wait)
 		b.pass(wait)
 	}
-	b.serve()
-	b.heartbeat()
-	b.cut(b.last)
+	live := func(d time.Duration) {
+		b.serve()
+		for b.heartbeat(); d > 0; d -= time.Second {
+			b.pass(min(d, time.Second))
+			b.heartbeat()
+		}
+		b.cut(b.last)
+	}
+	live(2900 * time.Millisecond)
+	require.EqualValues(t, (1<<63-1)%uint64(10*time.Second), b.s.NextWake().Sub(b.now), "it didn't last")
+	b.pass(10 * time.Second)
+	live(3 * time.Second)
 	require.EqualValues(t, (1<<63-1)%uint64(time.Second), b.s.NextWake().Sub(b.now))
 }
 
@@ -172,10 +183,18 @@ func TestWorkerSessionUseless(t *testing.T) {
 				require.Empty(t, b.pass(49*time.Millisecond))
 				require.Equal(t, []string{"dial"}, workerKinds(b.pass(time.Millisecond)))
 			}
-			require.Equal(t, 10, b.link().failures)
+			require.Equal(t, 10, b.link().redial.failures)
 			b.serve()
 			b.heartbeat()
-			require.Zero(t, b.link().failures)
+			require.Equal(t, 10, b.link().redial.failures)
+			b.pass(7 * time.Second)
+			require.Equal(t, 10, b.link().redial.failures)
+			b.pass(499 * time.Millisecond)
+			b.heartbeat()
+			require.Equal(t, 10, b.link().redial.failures)
+			b.pass(time.Millisecond)
+			b.heartbeat()
+			require.Zero(t, b.link().redial.failures)
 		})
 	}
 }

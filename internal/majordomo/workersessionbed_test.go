@@ -54,6 +54,7 @@ type workerConn struct {
 	sent    time.Time
 	offers  []Registration
 	asked   string          // id of the last of them
+	pinged  string          // id of the question who answers, which may come before them
 	may     []int           // shares that the broker may go by
 	owed    map[string]bool // addresses of requests whose FINAL is due
 }
@@ -239,11 +240,16 @@ func (b *workerBed) checkSend(a *WorkerAction) {
 	switch c.Kind {
 	case mdp.ClientRequest:
 		require.Equal(t, SpeakMesh, b.cfg.Speak, "a plain broker is sent nothing but MDP/Worker")
-		require.Equal(t, mdp.MMIRegister, string(c.Service))
 		var env jsonrpc.Envelope
 		jsonrpc.Scan(c.Body[0], &env)
 		require.Equal(t, jsonrpc.Request, env.Kind)
 		require.NotEqual(t, b.asked, string(env.ID))
+		if string(c.Service) == mdp.MMIPing {
+			require.Empty(t, conn.sends, "it is asked who it is before anything else")
+			b.asked, conn.pinged = string(env.ID), string(env.ID)
+			break
+		}
+		require.Equal(t, mdp.MMIRegister, string(c.Service))
 		b.asked, conn.asked = string(env.ID), string(env.ID)
 		offer := workerOffer(t, env.Params)
 		conn.offers, conn.may = append(conn.offers, offer), append(conn.may, offer.Capacity)
@@ -347,6 +353,17 @@ func (b *workerBed) mmi(body string) []WorkerAction {
 func (b *workerBed) answer(conn uint64, r *Registered) []WorkerAction {
 	b.last = conn
 	return b.mmi(`{"jsonrpc":"2.0","id":` + b.conns[conn].asked + `,"result":` + workerJSON(b.t, r) + `}`)
+}
+
+// pong brings the answer to the question who answers.
+func (b *workerBed) pong(conn uint64, p *Pong) []WorkerAction {
+	b.last = conn
+	return b.ponged(`{"jsonrpc":"2.0","id":` + b.conns[conn].pinged + `,"result":` + workerJSON(b.t, p) + `}`)
+}
+
+// ponged brings a reply to mmi.ping.
+func (b *workerBed) ponged(body string) []WorkerAction {
+	return b.command(mdp.Command{Kind: mdp.ClientFinal, Service: []byte(mdp.MMIPing), Body: frames(body)})
 }
 
 // refuse brings the failure of the last mmi.register.

@@ -196,6 +196,8 @@ func (a workerAuthorizer) Allow(_ Identity, right Right, service, _ []byte) bool
 	return right != MayRegister || !a[string(service)]
 }
 
+func (workerAuthorizer) Partly(Identity, Right) bool { return false }
+
 func (workerAuthorizer) ByMethod([]byte) bool { return false }
 
 func TestWorkerSessionRefusedByBroker(t *testing.T) {

@@ -14,6 +14,9 @@ import (
 type WorkerConfig struct {
 	Brokers int // how many brokers are known from the start; a Dial action names one by its number, from 0
 	Speak   Speak
+	// MaxBrokers bounds to how many brokers the worker is connected, of all that are known;
+	// which ones of more is random. 64.
+	MaxBrokers int
 	// Registration says what the worker offers. A plain session offers one
 	// service alone, the first; its broker hands it one request at a time.
 	// Cancel and Credit needn't be set: the session knows both.
@@ -44,12 +47,13 @@ func (c WorkerConfig) withDefaults() (WorkerConfig, error) {
 		return c, errors.New("majordomo: WorkerConfig.Registration names no service")
 	case c.Registration.Capacity < 1:
 		return c, errors.New("majordomo: WorkerConfig.Registration.Capacity must be at least 1")
-	case c.Liveness < 0 || c.MaxPartialBytes < 0:
+	case c.MaxBrokers < 0 || c.Liveness < 0 || c.MaxPartialBytes < 0:
 		return c, errors.New("majordomo: WorkerConfig has a negative count")
 	case c.HeartbeatInterval < 0 || c.BusyLimit < 0 || c.DialTimeout < 0 || c.RedialMin < 0 || c.RedialMax < 0 || c.ShiftMin < 0 || c.ShiftMax < 0:
 		return c, errors.New("majordomo: WorkerConfig has a negative duration")
 	}
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, 2500*time.Millisecond)
+	c.MaxBrokers = cmp.Or(c.MaxBrokers, 64)
 	c.Liveness = cmp.Or(c.Liveness, 3)
 	c.BusyLimit = cmp.Or(c.BusyLimit, 15*time.Minute)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)

@@ -109,6 +109,7 @@ var (
 	// ErrRefused: the broker took neither the registration nor a part of it.
 	ErrRefused = errors.New("majordomo: the broker refused the registration")
 
+	errNoPong        = errors.New("majordomo: no answer to mmi.ping")
 	errDisconnected  = errors.New("majordomo: the broker disconnected the worker")
 	errReadyRefused  = errors.New("majordomo: the broker refused the service that READY named")
 	errNoEnvelope    = errors.New("majordomo: the answer to mmi.register is neither JSON-RPC nor a status")

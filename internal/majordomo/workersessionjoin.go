@@ -11,17 +11,27 @@ import (
 )
 
 // dialed takes a new connection. What is said on it has to wait for a share of the
-// worker's capacity, if nothing is free.
+// worker's capacity, if nothing is free; but not the question who answers.
 func (l *workerLink) dialed() {
 	if l.state != workerDialing {
 		return
 	}
 	s := l.session
-	l.state, l.armed = workerConnected, false
 	l.heard = s.now
 	l.plain = s.cfg.Speak != SpeakMesh
 	l.identity = Registered{}
 	l.interval, l.liveness = s.cfg.HeartbeatInterval, s.cfg.Liveness
+	if l.twin != nil {
+		l.probe()
+		return
+	}
+	l.connected()
+}
+
+// connected has a connection wait for a share.
+func (l *workerLink) connected() {
+	s := l.session
+	l.state, l.armed = workerConnected, false
 	s.stale, s.shares.unsettled = true, true
 }
 
@@ -163,7 +173,7 @@ func (l *workerLink) accepted(answer *Registered) {
 		// that the broker takes.
 		l.readyRefused()
 	default:
-		l.twin = l.session.twinOf(l, answer)
+		l.twin = l.session.twinOf(l, answer.Broker, answer.Incarnation)
 		l.adopt(answer)
 		l.joined(answer)
 	}
@@ -172,7 +182,7 @@ func (l *workerLink) accepted(answer *Registered) {
 // readyRefused dials the broker once more at once, unless that is what was just
 // done.
 func (l *workerLink) readyRefused() {
-	if l.again || l.session.draining || !l.known {
+	if l.again || l.session.draining || !l.placed {
 		l.lost(errReadyRefused, true)
 		return
 	}
@@ -182,10 +192,12 @@ func (l *workerLink) readyRefused() {
 	l.dial()
 }
 
-// adopt takes over what the broker says of itself, and what it wants of heartbeats.
+// adopt takes over what the broker says of itself and of this worker, and what it wants
+// of heartbeats.
 func (l *workerLink) adopt(answer *Registered) {
 	l.identity = *answer
 	l.identity.Refused = nil
+	l.noteDrain(answer.Draining)
 	ms, n := answer.HeartbeatMS, answer.Liveness
 	if ms > 0 && ms <= maxHeartbeat.Milliseconds() && n > 0 && n <= maxLiveness {
 		l.interval, l.liveness = time.Duration(ms)*time.Millisecond, n
@@ -193,7 +205,7 @@ func (l *workerLink) adopt(answer *Registered) {
 }
 
 func (l *workerLink) joined(answer *Registered) {
-	l.state = workerServing
+	l.state, l.since = workerServing, l.session.now
 	l.again = false
 	switch {
 	case l.session.draining:
@@ -207,6 +219,7 @@ func (l *workerLink) joined(answer *Registered) {
 		l.accept(answer)
 		l.tally()
 		l.beat()
+		l.session.makeRoom()
 	}
 }
 

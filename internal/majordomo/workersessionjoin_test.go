@@ -86,7 +86,7 @@ func TestWorkerSessionFickleBroker(t *testing.T) {
 		require.ErrorIs(t, b.lastNote().Err, errReadyRefused)
 		require.Equal(t, []string{"dial"}, workerKinds(b.pass(50*time.Millisecond)))
 	}
-	require.Equal(t, 3, b.link().failures)
+	require.Equal(t, 3, b.link().redial.failures)
 }
 
 func TestWorkerSessionRefusedReadyThenLost(t *testing.T) {

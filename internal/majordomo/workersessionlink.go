@@ -14,6 +14,7 @@ const (
 	workerIdle      workerState = iota // not started, or waiting to dial again
 	workerParked                       // another link leads to the same broker
 	workerDialing                      // WorkerDial was asked for
+	workerProbing                      // connected, and asked who it is: it was its twin's broker before
 	workerConnected                    // connected, and waits for a share of the capacity
 	workerJoining                      // registered and READY, not answered yet
 	workerServing                      // answered, or the broker is plain
@@ -30,17 +31,26 @@ const (
 //	  └────────┴───────────┴───────────┴──────────┘          └───────────┴──────► parked
 //	      failed, lost, silent, DISCONNECT                  the same broker as another's
 //
+// A parked link is dialled at once when its twin is gone. Until then it only asks at
+// times who answers at its address (probe), which may be another broker by now:
+//
+//	parked ─► dialing ─► probing ─► parked: the same, or no answer
+//	                        └─────► connected: another one, or the twin is gone
+//
 // A link that drains, or whose broker isn't known any more, doesn't go back to idle:
 // it is gone when its connection is.
 type workerLink struct {
 	session *WorkerSession
-	broker  int  // its number
-	known   bool // it is to be dialled again
+	broker  int           // its number
+	known   bool          // the broker is said to be there
+	placed  bool          // it has one of the places: it is to be dialled again
+	rests   time.Duration // until when it isn't to be dialled
 
 	state    workerState
 	plain    bool // the broker speaks MDP alone
 	conn     uint64
-	failures int // in a row
+	redial   redial
+	since    time.Duration // when the broker took the worker
 	trouble  error
 	identity Registered      // what the broker last answered; zero where it is plain
 	twin     *workerLink     // that the broker is served over
@@ -81,7 +91,7 @@ func (l *workerLink) take(ev *WorkerEvent) {
 		if l.state == workerDialing {
 			l.lost(ev.Err, false)
 		}
-	case !l.talks():
+	case !l.talks() && l.state != workerProbing:
 	case ev.Kind == WorkerLost:
 		l.lost(ev.Err, true) // it may have to be given up on this side, too
 	case ev.Kind == WorkerMessage:
@@ -91,7 +101,7 @@ func (l *workerLink) take(ev *WorkerEvent) {
 	}
 }
 
-// talks says whether the link is connected to its broker.
+// talks says whether the link is connected to a broker of its own.
 func (l *workerLink) talks() bool { return l.state >= workerConnected && l.state < workerGone }
 
 func (l *workerLink) version() mdp.Version { return l.session.version() }
@@ -158,19 +168,19 @@ func (l *workerLink) lost(why error, hangup bool) {
 		l.note("no connection; nothing is left to be done", why)
 		l.end()
 	case l.twin != nil:
-		l.state = workerParked
+		l.note("no connection; the broker is served over another address", why)
+		l.park()
 	default:
-		l.failures++
 		cfg := &l.session.cfg
-		wait := backoff(cfg.RedialMin, cfg.RedialMax, l.failures-1, cfg.Random)
-		l.note("no connection, dialling again in "+wait.Round(time.Millisecond).String(), why)
-		l.wakeAt(l.session.now + wait)
+		wait := l.redial.failed(cfg.RedialMin, cfg.RedialMax, cfg.Random)
+		l.note("no connection, to be dialled again in "+wait.Round(time.Millisecond).String(), why)
+		l.rest(l.session.now + wait)
 	}
 }
 
 // leaveOff ends a link that has nothing to say to a broker.
 func (l *workerLink) leaveOff() {
-	if l.state == workerDialing || l.state == workerConnected {
+	if l.state == workerDialing || l.state == workerProbing || l.state == workerConnected {
 		l.hangup()
 	}
 	l.disconnected()
@@ -193,7 +203,11 @@ func (l *workerLink) goodbye() {
 	case l.session.draining || !l.known:
 		l.end()
 	case l.twin != nil:
-		l.state = workerParked
+		l.park()
+	case !l.placed:
+		l.state = workerIdle
+		l.session.untwin(l)
+		l.rest(l.session.now)
 	default: // the link that it stood back for is gone
 		l.dial()
 	}
@@ -203,10 +217,12 @@ func (l *workerLink) goodbye() {
 func (l *workerLink) fired() {
 	s := l.session
 	switch l.state {
-	case workerIdle:
+	case workerIdle, workerParked:
 		l.dial()
 	case workerDialing:
 		l.lost(fmt.Errorf("majordomo: no connection within %v", s.cfg.DialTimeout), true)
+	case workerProbing:
+		l.lost(errNoPong, true)
 	default:
 		if s.now-l.alarm >= l.interval {
 			l.respite()
@@ -277,18 +293,19 @@ func (l *workerLink) beat() {
 func (l *workerLink) message(ev *WorkerEvent) {
 	c := &ev.Command
 	switch {
+	case l.state == workerProbing:
+		l.probed(ev)
+		return
 	case ev.Err != nil || c.Version != l.version():
 		l.invalid(cmp.Or(ev.Err, errOtherVersion))
 		return
-	case l.state == workerConnected && c.Kind != mdp.Disconnect:
+	case l.state == workerConnected && c.Kind != mdp.Disconnect && c.Kind != mdp.ClientFinal: // of a probe
 		l.invalid(errTooEarly)
 		return
 	}
 	l.heard = l.session.now
 	if l.state >= workerServing && c.Kind != mdp.Disconnect {
-		// To be connected isn't enough: a broker that turns everybody away would be
-		// dialled without a pause.
-		l.failures = 0
+		l.redial.lived(l.heard-l.since, l.limit())
 	}
 	switch c.Kind {
 	case mdp.WorkerRequest:

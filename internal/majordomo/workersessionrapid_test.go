@@ -24,6 +24,7 @@ func TestWorkerSessionPromises(t *testing.T) {
 			Speak:             rapid.SampledFrom([]Speak{SpeakMesh, SpeakMesh, SpeakMesh, SpeakMDP02, SpeakMDP01}).Draw(t, "speak"),
 			HeartbeatInterval: time.Second,
 			BusyLimit:         20 * time.Second,
+			MaxBrokers:        rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "places"),
 			RedialMax:         time.Second,
 			MaxPartialBytes:   3,
 			Registration:      Registration{Capacity: rapid.IntRange(1, 9).Draw(t, "capacity")},
@@ -131,6 +132,10 @@ func (l *workerLife) register(t *rapid.T) {
 	if !l.open() || l.cfg.Speak != SpeakMesh {
 		t.Skip("nobody to answer")
 	}
+	if l.s.find(l.last).state == workerProbing {
+		l.answerProbe(t)
+		return
+	}
 	switch rapid.IntRange(0, 9).Draw(t, "answer") {
 	case 0:
 		l.mmi("501")
@@ -141,8 +146,18 @@ func (l *workerLife) register(t *rapid.T) {
 	default:
 		l.answer(l.last, &Registered{
 			Broker: rapid.SampledFrom([]string{"", "a", "a", "b", "c"}).Draw(t, "id"), Incarnation: "1", HeartbeatMS: rapid.SampledFrom([]int64{0, 500, 3000}).Draw(t, "heartbeat"), Liveness: 3,
+			Draining: rapid.IntRange(0, 9).Draw(t, "drained") == 0,
 		})
 	}
+}
+
+// answerProbe has the broker say who it is.
+func (l *workerLife) answerProbe(t *rapid.T) {
+	if rapid.IntRange(0, 4).Draw(t, "pong") == 0 {
+		l.ponged(rapid.SampledFrom([]string{"501", "200", `{"jsonrpc":"2.0","id":0,"result":{}}`}).Draw(t, "odd"))
+		return
+	}
+	l.pong(l.last, &Pong{Broker: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "id"), Incarnation: "1"})
 }
 
 func (l *workerLife) request(t *rapid.T) {
@@ -315,11 +330,17 @@ func (l *workerLife) invariants(t *rapid.T) {
 				*count.n++
 			}
 		}
-		if w.state == workerDialing || w.talks() {
+		if w.state == workerDialing || w.state == workerProbing || w.talks() {
 			connected++
 		}
 	}
 	require.Len(t, s.conns, connected)
+	require.GreaterOrEqual(t, s.places(), 0)
+	for _, w := range s.spares {
+		require.Zero(t, s.places(), "a place is free")
+		require.True(t, w.known && !w.placed && !w.armed && !w.talks() && w.state != workerDialing && w.state != workerProbing)
+		require.True(t, w.twin == nil || slices.Contains(s.links, w.twin))
+	}
 	require.Equal(t, []int{books.full, books.held, books.kept}, []int{s.shares.full, s.shares.held, s.shares.kept})
 	require.LessOrEqual(t, s.shares.kept, s.cfg.Registration.Capacity)
 	if l.finished > 0 {
@@ -334,10 +355,11 @@ func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
 	switch w.state {
 	case workerIdle:
 		require.True(t, w.armed || !s.started, "it never moves again")
-		require.True(t, w.known && !s.draining)
+		require.True(t, w.placed && w.known && !s.draining)
 	case workerParked:
 		require.True(t, slices.Contains(s.links, w.twin), "it stands back for nobody")
-		require.True(t, w.twin.talks() && w.twin.twin == nil)
+		require.True(t, w.twin.state == workerServing && w.twin.twin == nil)
+		require.True(t, w.armed, "it never asks who answers")
 	case workerConnected:
 		require.False(t, s.draining)
 		require.Zero(t, w.share.allowed())
@@ -346,13 +368,13 @@ func (l *workerLife) linkInvariants(t *rapid.T, w *workerLink) {
 	default:
 		require.True(t, w.armed)
 	}
-	require.Equal(t, w.talks() || w.state == workerDialing, s.conns[w.conn] == w)
+	require.Equal(t, w.talks() || w.state == workerDialing || w.state == workerProbing, s.conns[w.conn] == w)
 	if w.share.held && w.state == workerServing && !w.asking {
 		require.True(t, s.running+s.shares.kept >= s.cfg.Registration.Capacity || s.shares.deferred, "the broker holds back for nothing")
 	}
 	require.False(t, w.share.full && (w.state != workerServing || w.plain))
 	if w.state == workerServing && !w.plain {
-		require.Equal(t, w.jobs.n >= w.share.size, w.share.full)
+		require.Equal(t, w.divides() && w.jobs.n >= w.share.size, w.share.full)
 		require.True(t, w.share.want == w.share.size || w.asking || s.draining || s.shares.deferred || w.share.ebbs ||
 			w.share.want > w.share.size && s.spare() <= 0, "a share that stays what it is not to be")
 	}

@@ -11,13 +11,14 @@ import (
 // workerShare is a link's part of the worker's capacity: how many requests at once its
 // broker may hand over.
 type workerShare struct {
-	size   int  // what the broker was last told
-	before int  // what it may go by, too, until it has answered
-	want   int  // what it is to be
-	peak   int  // the most that ran at once since the look began
-	full   bool // as many run as may
-	ebbs   bool // the broker drains, and takes no larger one
-	fixed  bool // the broker refused another one
+	size    int  // what the broker was last told
+	before  int  // what it may go by, too, until it has answered
+	want    int  // what it is to be
+	peak    int  // the most that ran at once since the look began
+	full    bool // as many run as may
+	ebbs    bool // the broker drains, and takes no larger one
+	drained bool // an operator drained the worker at this broker: it is to be none
+	fixed   bool // the broker refused another one
 
 	held   bool   // the broker holds back until a FINAL or a registration
 	heldAt uint64 // which in turn it is
@@ -112,7 +113,21 @@ func (l *workerLink) answered() {
 
 // divides says whether the broker can be given another share.
 func (l *workerLink) divides() bool {
-	return l.state == workerServing && !l.plain && !l.share.fixed
+	return l.state == workerServing && !l.plain && !l.share.fixed && !l.share.drained
+}
+
+// noteDrain notes whether an operator drained the worker at this broker: then it hands
+// over nothing as long as the connection lasts, and its share is of use to others.
+func (l *workerLink) noteDrain(so bool) {
+	if so == l.share.drained {
+		return
+	}
+	l.share.drained, l.share.want = so, 0
+	l.session.shares.unsettled = true
+	l.tally()
+	if so {
+		l.note("an operator drained the worker at this broker; the others get its share", nil)
+	}
 }
 
 // tally notes whether the share is full.
@@ -267,13 +282,13 @@ func (s *WorkerSession) plan(used bool) {
 	d.parts, d.demands = d.parts[:0], d.demands[:0]
 	room, coming, known := s.room(), 0, 0
 	for _, l := range s.links {
-		if l.state != workerParked && l.twin == nil {
+		if l.state != workerParked && l.twin == nil && !l.share.drained {
 			known++
 		}
 		switch {
-		case l.state == workerDialing && l.failures == 0 && s.cfg.Speak == SpeakMesh:
+		case l.state == workerDialing && l.redial.failures == 0 && l.twin == nil && s.cfg.Speak == SpeakMesh:
 			coming++ // what it needs needn't be given first to others that come
-		case l.plain || l.share.fixed || l.state < workerConnected || l.state > workerServing:
+		case l.plain || l.share.fixed || l.share.drained || l.state < workerConnected || l.state > workerServing:
 			room -= l.holds()
 		default:
 			d.parts = append(d.parts, sharePart{link: l})

@@ -370,87 +370,11 @@ func TestWorkerSessionShareOfDrainingBroker(t *testing.T) {
 	require.Len(t, n.running, before)
 }
 
-// TestWorkerSessionTwins has two addresses lead to the same broker.
-func TestWorkerSessionTwins(t *testing.T) {
-	t.Parallel()
-	same := &Registered{Broker: "b", Incarnation: "1"}
-	b := newWorkerBed(t, WorkerConfig{Brokers: 2, Registration: Registration{Capacity: 4}})
-	b.dialed(1)
-	b.dialed(2)
-	b.answer(1, same)
-	require.Equal(t, []string{"mmi.register"}, workerKinds(b.answer(2, same)), "it is left")
-	require.Len(t, b.accepted, 1)
-	require.Equal(t, 1, b.notesWith("over another address"))
-	require.Zero(t, b.conns[2].offers[1].Capacity)
-	b.on(1)
-	j := b.run(workerAsk{token: 1})
-	b.answer(2, same)
-	require.Equal(t, []string{"worker final", "disconnect", "hangup"}, workerKinds(b.reply(j, true, "x")), "what was handed over is served")
-	require.Equal(t, []WorkerPhase{WorkerServes, WorkerStands}, workerViews(b.s))
-	b.answer(1, same)
-	b.pass(50 * time.Millisecond)
-	b.answer(1, same)
-	b.on(0)
-	for range 20 {
-		require.NotContains(t, workerKinds(b.pass(time.Second)), "dial")
-		b.heartbeat()
-	}
-	require.Equal(t, 4, b.link().share.size, "it has the whole capacity")
-
-	require.Equal(t, []string{"hangup", "dial"}, workerKinds(b.cut(1)), "now the other address is tried")
-	require.Equal(t, 1, b.conns[b.last].broker)
-	b.dialed(3)
-	b.answer(3, same)
-	b.pass(time.Second)
-	b.on(0)
-	b.dialed(4)
-	b.answer(3, same)
-	b.answer(4, same)
-	b.answer(4, same)
-	require.Equal(t, []WorkerPhase{WorkerStands, WorkerServes}, workerViews(b.s))
-	b.beginDrain()
-	b.answer(3, same)
-	require.Equal(t, 1, b.finished)
-
-	// Another run of it, or one that doesn't say which it is, is another broker.
-	for _, other := range []*Registered{{Broker: "b", Incarnation: "2"}, {Broker: "c", Incarnation: "1"}, {Broker: "b"}} {
-		b := newWorkerBed(t, WorkerConfig{Brokers: 2})
-		b.dialed(1)
-		b.dialed(2)
-		b.answer(1, same)
-		require.Contains(t, workerKinds(b.answer(2, other)), "accepted")
-	}
-}
-
 func workerViews(s *WorkerSession) (phases []WorkerPhase) {
 	for _, v := range s.View() {
 		phases = append(phases, v.Phase)
 	}
 	return phases
-}
-
-// TestWorkerSessionTwinIsLost loses the first connection while the second is left, and
-// the second one while it is.
-func TestWorkerSessionTwinIsLost(t *testing.T) {
-	t.Parallel()
-	same := &Registered{Broker: "b", Incarnation: "1"}
-	leaving := func() *workerBed {
-		b := newWorkerBed(t, WorkerConfig{Brokers: 2, Registration: Registration{Capacity: 4}})
-		b.dialed(1)
-		b.dialed(2)
-		b.answer(1, same)
-		b.answer(2, same)
-		return b
-	}
-	b := leaving()
-	b.cut(1)
-	require.Equal(t, []string{"disconnect", "hangup", "dial"}, workerKinds(b.answer(2, same)), "it is needed after all")
-
-	b = leaving()
-	require.Equal(t, []string{"hangup", "mmi.register"}, workerKinds(b.cut(2)), "the first one gets its share")
-	require.Equal(t, []WorkerPhase{WorkerServes, WorkerStands}, workerViews(b.s))
-	b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{0}})
-	require.Equal(t, []WorkerPhase{WorkerServes}, workerViews(b.s), "nor known any more")
 }
 
 // TestWorkerSessionBrokersChange has brokers come and go by discovery.
@@ -470,11 +394,14 @@ func TestWorkerSessionBrokersChange(t *testing.T) {
 	b.serve()
 	j := b.run(workerAsk{token: 1})
 	require.Empty(t, known(), "one that works is kept")
+	require.True(t, b.s.Uses(1))
+	require.False(t, b.s.Uses(3))
 	require.Equal(t, []WorkerPhase{WorkerServes}, workerViews(b.s))
 	b.reply(j, true, "x")
 	require.Equal(t, []string{"hangup"}, workerKinds(b.cut(2)))
 	require.Empty(t, b.pass(time.Hour), "and isn't dialled again")
 	require.Empty(t, b.s.View())
+	require.False(t, b.s.Uses(1))
 	require.Equal(t, []string{"dial"}, known(1))
 	b.dialFailed(3)
 	require.Empty(t, known(), "nor one that waited")
@@ -622,4 +549,63 @@ func TestWorkerSessionNamesItsBroker(t *testing.T) {
 	b.on(1)
 	b.serve()
 	require.NoError(t, b.s.View()[1].Trouble, "it is over")
+}
+
+// TestWorkerSessionDrainedByOperator has an operator drain the worker at one of its
+// brokers: as soon as it hears of that the others get all of its capacity.
+func TestWorkerSessionDrainedByOperator(t *testing.T) {
+	t.Parallel()
+	w := newWorkerWorld(t, Config{}, Config{}, Config{})
+	n := w.add(WorkerConfig{Registration: Registration{Capacity: 18}})
+	w.pass(workerTick)
+	id := w.ask(0, "tea.pour", "")
+	w.pass(workerTick)
+	w.stepBroker(w.brokers[0], &Event{Kind: Operate, Operation: &Operation{Name: mdp.MMIDrain, Worker: "w0"}})
+	w.fill(1, 100)
+	w.fill(2, 100)
+	w.pass(time.Second)
+	require.Zero(t, n.sizes()[0])
+	require.Len(t, n.running, 18, "what runs there takes its slot")
+	require.Equal(t, []WorkerPhase{WorkerLeaves, WorkerServes, WorkerServes}, workerViews(n.s))
+	n.reply(n.running[0])
+	w.pass(time.Second)
+	require.Equal(t, []string{"result"}, w.brokers[0].outcomes[id])
+	require.Equal(t, []int{0, 9, 9}, n.sizes())
+	require.Len(t, n.running, 18)
+
+	told := n.told()
+	w.crash(2)
+	for len(n.running) > 0 {
+		n.replyAll()
+		w.pass(workerTick)
+	}
+	w.pass(time.Second)
+	require.Zero(t, n.sizes()[0], "nothing moves there")
+	w.fill(1, 30)
+	w.pass(time.Second)
+	require.Less(t, n.told(), told+10)
+	n.replyAll()
+	w.pass(time.Second)
+
+	// The drain is the connection's.
+	w.crash(0)
+	w.boot(0)
+	w.pass(time.Minute)
+	require.Equal(t, WorkerServes, workerViews(n.s)[0])
+	require.Positive(t, n.sizes()[0])
+}
+
+// TestWorkerSessionJoinsDrained has a broker say so with its first answer.
+func TestWorkerSessionJoinsDrained(t *testing.T) {
+	t.Parallel()
+	b := newWorkerBed(t, WorkerConfig{Registration: Registration{Capacity: 4}})
+	b.dialed(1)
+	a := b.answer(1, &Registered{Broker: "b", Incarnation: "1", Draining: true})
+	require.Equal(t, []string{"accepted", "mmi.register"}, workerKinds(a))
+	require.Zero(t, b.conns[1].offers[1].Capacity)
+	require.Equal(t, 1, b.notesWith("an operator drained"))
+	require.Equal(t, []WorkerPhase{WorkerLeaves}, workerViews(b.s))
+	b.answer(1, &Registered{Broker: "b", Incarnation: "1", Draining: true})
+	require.Equal(t, 1, b.notesWith("an operator drained"))
+	require.Empty(t, b.pass(2*time.Second))
 }

@@ -19,6 +19,7 @@ type workerWorld struct {
 	latency time.Duration
 	events  []workerOccurrence
 	brokers []*workerWorldBroker
+	leads   []int // to which broker an address leads; nil: each to that of its number
 	workers []*workerNode
 	asked   int
 	boots   int
@@ -303,7 +304,11 @@ func (n *workerNode) step(ev *WorkerEvent) {
 }
 
 func (n *workerNode) dial(conn uint64, at int) {
-	w, b := n.world, n.world.brokers[at]
+	w, leads := n.world, at
+	if w.leads != nil {
+		leads = w.leads[at]
+	}
+	b := w.brokers[leads]
 	n.dials = append(n.dials, at)
 	p := &workerPipe{to: b}
 	n.pipes[conn], n.conns[at] = p, conn
@@ -344,6 +349,9 @@ func (n *workerNode) send(p *workerPipe, message [][]byte) {
 	case mdp.Ready:
 		p.ready, p.plain = true, n.s.cfg.Speak != SpeakMesh
 	case mdp.ClientRequest:
+		if string(c.Service) == mdp.MMIPing {
+			break
+		}
 		p.told++
 		var env jsonrpc.Envelope
 		jsonrpc.Scan(c.Body[0], &env)

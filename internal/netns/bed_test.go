@@ -66,17 +66,28 @@ func newBed(t *testing.T, lossy bool, heartbeat mesh.Heartbeat) *bed {
 // addBroker starts a broker at a host of its own.
 func (b *bed) addBroker(number int) {
 	b.t.Helper()
-	name := fmt.Sprintf("b%d", number)
-	n := &node{host: b.lan.host(name, fmt.Sprintf("10.77.0.%d", number))}
+	h := b.lan.host(fmt.Sprintf("b%d", number), fmt.Sprintf("10.77.0.%d", number))
+	b.serve(h, "--listen", b.address(&node{host: h}))
+}
+
+// serve starts a broker at a host, which has the broker's name. The flags say where it
+// listens.
+func (b *bed) serve(h *host, flags ...string) *node {
+	b.t.Helper()
+	name := h.name
+	n := &node{host: h}
 	n.start = func() *process {
 		before := b.ledger.readied(name)
-		p := n.host.start(name, nil, b.ledger.broker(name), os.Getenv(insideVariable), "broker", "--listen", b.address(n), "--id", name,
-			"--heartbeat", b.heartbeat.Interval.String(), "--liveness", fmt.Sprint(b.heartbeat.Liveness), "--log-json")
+		args := append([]string{
+			"broker", "--id", name, "--log-json", "--heartbeat", b.heartbeat.Interval.String(), "--liveness", fmt.Sprint(b.heartbeat.Liveness),
+		}, flags...)
+		p := n.host.start(name, nil, b.ledger.broker(name), os.Getenv(insideVariable), args...)
 		b.await(name+" listens", patience, func() bool { return b.ledger.readied(name) > before })
 		return p
 	}
 	n.process = n.start()
 	b.brokers = append(b.brokers, n)
+	return n
 }
 
 // address is where a broker listens.
@@ -95,7 +106,7 @@ func (b *bed) add(name, addr string, r role) *node {
 func (b *bed) play(h *host, name string, r role) *process {
 	b.t.Helper()
 	r.Name = name
-	if r.Brokers == nil {
+	if r.Brokers == nil && !r.Discover {
 		for _, n := range b.brokers {
 			r.Brokers = append(r.Brokers, b.address(n))
 		}

@@ -28,6 +28,8 @@ type role struct {
 	Role    string   `json:"role"`
 	Name    string   `json:"name"`
 	Brokers []string `json:"brokers"`
+	// Discover has a worker or client find brokers by their beacons as well.
+	Discover bool `json:"discover,omitempty"`
 	// Count is how many workers or clients there are, where there are many.
 	Count int `json:"count,omitempty"`
 	// Callers is how many calls a client makes at once; each waits for Pause
@@ -177,16 +179,33 @@ func (r *role) endpoints() (all []transport.Endpoint) {
 	return all
 }
 
+// discovery returns where brokers are found by beacons, nil where they aren't looked
+// for.
+func (r *role) discovery() (mesh.Discovery, error) {
+	if !r.Discover {
+		return nil, nil //nolint:nilnil // as a config has it
+	}
+	return mesh.NewBeacons(mesh.BeaconConfig{Cluster: "mesh", Insecure: true})
+}
+
 func (r *role) newWorker(name string, log *slog.Logger, s *mesh.Service) (*mesh.Worker, error) {
+	found, err := r.discovery()
+	if err != nil {
+		return nil, err
+	}
 	return mesh.NewWorker(mesh.WorkerConfig{
-		Transport: zmtp.New(zmtp.Config{}), Brokers: r.endpoints(), Instance: name, Capacity: capacity,
+		Transport: zmtp.New(zmtp.Config{}), Brokers: r.endpoints(), Discovery: found, Instance: name, Capacity: capacity,
 		Redial: redial, DialTimeout: dialTimeout, Logger: log,
 	}, s)
 }
 
 func (r *role) newClient(name string, log *slog.Logger) (*mesh.Client, error) {
+	found, err := r.discovery()
+	if err != nil {
+		return nil, err
+	}
 	return mesh.NewClient(mesh.ClientConfig{
-		Transport: zmtp.New(zmtp.Config{}), Brokers: r.endpoints(), Name: name, Timeout: callTimeout,
+		Transport: zmtp.New(zmtp.Config{}), Brokers: r.endpoints(), Discovery: found, Name: name, Timeout: callTimeout,
 		Redial: redial, DialTimeout: dialTimeout, Logger: log,
 	})
 }

@@ -103,7 +103,7 @@ func (c *clientNode) act(a *majordomo.ClientAction) (next majordomo.ClientEvent)
 	case majordomo.ClientPart:
 		k := a.Call.Data.(*call)
 		c.w.ledger.callerGets(k, a)
-		c.read(k)
+		c.read(k, len(a.Result))
 	case majordomo.ClientDone:
 		c.w.ledger.callerDone(a.Call.Data.(*call), a)
 	case majordomo.ClientNote:
@@ -150,26 +150,25 @@ func (c *clientNode) send(a *majordomo.ClientAction) (next majordomo.ClientEvent
 		c.w.ledger.clientSays(c, e, a, err)
 	}
 	switch {
-	case a.Call == nil:
 	case errors.Is(err, errFull):
 		f := majordomo.Failure{Code: jsonrpc.CodeOverloaded, Text: "the connection to the broker is full", Cause: err}
 		return majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call, Failure: f}
 	case err != nil:
 		return majordomo.ClientEvent{Kind: majordomo.ClientUnsent, Conn: a.Conn, Call: a.Call}
-	case a.Call.Notify:
+	case a.Call != nil && a.Call.Notify:
 		return majordomo.ClientEvent{Kind: majordomo.ClientSent, Conn: a.Conn, Call: a.Call}
 	}
 	return next
 }
 
 // read has the caller read a part that it got, after a while.
-func (c *clientNode) read(k *call) {
+func (c *clientNode) read(k *call, bytes int) {
 	c.after(c.w.dice.exponential(k.reads), func() {
 		if k.done {
 			return
 		}
 		k.unread--
-		c.step(&majordomo.ClientEvent{Kind: majordomo.ClientCredit, Call: &k.request, N: 1})
+		c.step(&majordomo.ClientEvent{Kind: majordomo.ClientCredit, Call: &k.request, N: 1, Bytes: bytes})
 	})
 }
 

@@ -12,7 +12,7 @@
 // # Goroutines
 //
 // Each connection has one goroutine that reads, and little else while it is idle:
-// a buffer of 4 KiB, the last small messages (64 KiB of them at most), and no
+// a buffer of 1 KiB, the last small messages (64 KiB of them at most), and no
 // writer. Whoever flushes a link writes what is waiting itself, with one system
 // call that doesn't block. Only what the kernel doesn't take is left to a writer
 // goroutine, which exists as long as there is a backlog. So a peer that doesn't

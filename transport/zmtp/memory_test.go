@@ -113,3 +113,47 @@ func TestReaderShedsItsBatch(t *testing.T) {
 		require.True(t, keeps(), "it is small")
 	})
 }
+
+// What a connection keeps that says little is small. A busy one cuts from larger
+// pieces, and doesn't keep them when it is idle.
+func TestReaderKeepsLittleForLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{}.withDefaults()
+		r := reader{cfg: &cfg}
+		defer r.stop()
+		ping := message("", "MDPC02", "\x01", "mmi.ping", string(make([]byte, 60)))
+		pings := func(every time.Duration) {
+			for range 100 {
+				r.resume()
+				r.took(copy(r.buffer(), ping))
+				batch, err := r.cut()
+				require.NoError(t, err)
+				require.Len(t, batch, 1)
+				clear(batch)
+				r.wait()
+				<-time.After(every)
+			}
+		}
+		keeps := func() (chunk, frames int) {
+			r.waiting.mu.Lock()
+			defer r.waiting.mu.Unlock()
+			return cap(r.chunk), cap(r.frames)
+		}
+		for range 2 {
+			pings(2500 * time.Millisecond)
+			chunk, frames := keeps()
+			require.LessOrEqual(t, chunk, minChunk)
+			require.LessOrEqual(t, frames, idleFrameChunk)
+
+			pings(time.Millisecond)
+			chunk, frames = keeps()
+			require.Equal(t, busyChunk, chunk)
+			require.Equal(t, frameChunk, frames)
+
+			<-time.After(2 * keepChunk)
+			chunk, frames = keeps()
+			require.Zero(t, chunk)
+			require.Zero(t, frames)
+		}
+	})
+}

@@ -13,17 +13,23 @@ import (
 
 const (
 	// minChunk is the first and the smallest chunk that a reader reads to, and the
-	// largest that an idle connection keeps.
-	minChunk = 4 << 10
-	maxChunk = 64 << 10
-	// minRead is the smallest room that is worth a read.
+	// largest that an idle connection keeps: room for some signs of life. A busy one
+	// has no smaller ones than busyChunk.
+	minChunk  = 1 << 10
+	busyChunk = 4 << 10
+	maxChunk  = 64 << 10
+	// minRead is the smallest room that is worth a read to a chunk of 2 KiB or more; a
+	// smaller chunk is used up to the last quarter.
 	minRead = 512
 	// ownBelow is the size from which a frame gets memory of its own.
 	ownBelow = 16 << 10
 	// firstGrant is how much memory a large frame gets before a byte of it came.
 	firstGrant = 256 << 10
-	// frameChunk is how many frames the slices of messages are cut from.
-	frameChunk = 128
+	// frameChunk is how many frames the slices of messages are cut from, and
+	// idleFrameChunk the same at a connection that isn't busy, which keeps what is left
+	// of it.
+	frameChunk     = 128
+	idleFrameChunk = 16
 	// keptBatch is the largest batch, in messages, that an idle connection keeps.
 	keptBatch = 128
 )
@@ -42,7 +48,9 @@ type reader struct {
 
 	chunk      []byte // what was read and isn't cut yet is chunk[begin:end]
 	begin, end int
-	size       int // of the next chunk
+	size       int       // of the next chunk
+	began      time.Time // when chunk was new
+	busy       bool      // the one before was used up in less than keepChunk
 
 	own     []byte // the large frame that is read, up to what has come
 	ownSize int    // its size; 0: none is read
@@ -67,7 +75,7 @@ func (r *reader) buffer() []byte {
 		}
 		return r.own[len(r.own):cap(r.own)]
 	}
-	if cap(r.chunk)-r.end < minRead {
+	if room := cap(r.chunk) - r.end; room == 0 || room < min(minRead, cap(r.chunk)/4) {
 		r.nextChunk()
 	}
 	room := cap(r.chunk)
@@ -80,8 +88,13 @@ func (r *reader) buffer() []byte {
 // nextChunk goes on in another chunk. What was read and not cut moves there. What
 // was encrypted nobody has any more, so that its chunk is used again.
 func (r *reader) nextChunk() {
-	rest := r.chunk[r.begin:r.end]
-	r.size = min(max(r.size, minChunk), max(maxChunk, len(rest)+minRead))
+	rest, least, now := r.chunk[r.begin:r.end], minChunk, time.Now()
+	r.busy = now.Sub(r.began) < keepChunk
+	r.began = now
+	if r.busy {
+		least = busyChunk
+	}
+	r.size = min(max(r.size, least), max(maxChunk, len(rest)+minRead))
 	next := r.chunk[:cap(r.chunk)]
 	if r.secrecy == nil || len(next) < r.size {
 		next = make([]byte, max(r.size, len(rest)+minRead))
@@ -93,7 +106,7 @@ func (r *reader) nextChunk() {
 // waiting is what a reader that waits for the other side shares with the timer that
 // takes its memory away.
 type waiting struct {
-	mu    sync.Mutex // guards what follows and, while now is set, the reader's chunk and batch
+	mu    sync.Mutex // guards what follows and, while now is set, the reader's chunk, batch and frames
 	now   bool
 	timer *time.Timer
 	armed bool
@@ -129,8 +142,8 @@ func (r *reader) resume() {
 	w.mu.Unlock()
 }
 
-// shed takes the batch away from a reader that waits, and the chunk if there is
-// nothing in it.
+// shed takes the batch and the frames away from a reader that waits, and the chunk if
+// there is nothing in it.
 func (r *reader) shed() {
 	w := &r.waiting
 	w.mu.Lock()
@@ -140,6 +153,9 @@ func (r *reader) shed() {
 		return
 	}
 	r.batch = nil
+	if r.message == nil { // otherwise what has come of it is there
+		r.frames = nil
+	}
 	if r.begin == r.end {
 		r.chunk, r.begin, r.end = nil, 0, 0
 	}
@@ -290,7 +306,11 @@ func (r *reader) add(body []byte, more bool) error {
 func (r *reader) newMessage() transport.Message {
 	const usual = 8
 	if cap(r.frames)-len(r.frames) < usual {
-		r.frames, r.cutSize = make([][]byte, 0, frameChunk), 0
+		size := idleFrameChunk
+		if r.busy {
+			size = frameChunk
+		}
+		r.frames, r.cutSize = make([][]byte, 0, size), 0
 	}
 	at := len(r.frames)
 	return r.frames[at:at:cap(r.frames)]

@@ -134,9 +134,12 @@ func (t *Transport) shakeDialled(c *conn, server *curve.Key) error {
 // dialError returns what is wrong where nobody could be reached.
 func dialError(ctx context.Context, err error) error {
 	var dns *net.DNSError
+	deadline, bounded := ctx.Deadline()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case bounded && !time.Now().Before(deadline): // its timer is late, as the machine is busy
+		return context.DeadlineExceeded
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%w: nobody listens", transport.ErrRefused)
 	case errors.As(err, &dns):
