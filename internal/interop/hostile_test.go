@@ -52,14 +52,15 @@ func (p peer) say(frames ...string) {
 	p.Flush()
 }
 
-// hear returns the last frame of the next message whose second frame is the command.
-func (p peer) hear(command string) (transport.Message, string) {
+// hear returns the next REQUEST to a worker or PARTIAL to a client, which have one command
+// byte in MDP/0.2, and its last frame.
+func (p peer) hear() (transport.Message, string) {
 	p.t.Helper()
 	timeout := time.After(patience)
 	for {
 		select {
 		case m := <-p.got:
-			if string(m[1]) == command {
+			if string(m[1]) == "\x02" {
 				return m, string(m[len(m)-1])
 			}
 		case <-timeout:
@@ -99,10 +100,10 @@ func TestCreditWithoutEnd(t *testing.T) {
 		b.joined("tea")
 		p := newPeer(t, b.addr)
 		p.say("MDPC02", "\x01", "tea", `{"jsonrpc":"2.0","id":1,"method":"tea.count","meta":{"window":1},"params":{"n":3}}`)
-		p.hear("\x02")
+		p.hear()
 		p.say("MDPC02", "\x01", "mmi.credit", `{"jsonrpc":"2.0","method":"mmi.credit","params":{"id":1,"n":4611686018427387904}}`)
-		p.hear("\x02")
-		p.hear("\x02")
+		p.hear()
+		p.hear()
 		_, err := raw(t, newClient(t, b.addr, mesh.ClientConfig{}), "tea.echo", `{}`)
 		require.NoError(t, err)
 	})
@@ -131,7 +132,7 @@ func TestHostileReplies(t *testing.T) {
 			`{"jsonrpc":"2.0","id":%d,"error":{"code":-32001,"message":"","data":{"handed_over":true,"retry_after_ms":"x"}}}`,
 		} {
 			n := call("tea.brew")
-			request, body := w.hear("\x02")
+			request, body := w.hear()
 			if !strings.Contains(reply, "%d") { // it is nobody's, and nobody waits for it here
 				w.say("MDPW02", "\x04", string(request[2]), "", reply)
 				continue
