@@ -26,6 +26,7 @@ type stage struct {
 
 	// What follows belongs to whoever runs the core.
 	core  *majordomo.Broker
+	came  time.Time // when a batch from another process came last
 	armed time.Time // when timer fires; zero: it doesn't
 	timer *time.Timer
 	ended bool
@@ -96,14 +97,26 @@ func (p *brokerPeer) Receive(batch []transport.Message) {
 	if !s.work.enter(t) {
 		return
 	}
-	if p.remote && s.remote.Load() > 2 {
+	if p.remote && s.remote.Load() > 2 && s.hurried() {
 		// What other connections bring, that are ready to be read, goes into the
 		// inbox first: replies to one peer then leave in one write. A client and a
-		// worker alone have nothing to share.
+		// worker alone have nothing to share, nor has a call at a quiet moment, for
+		// which somebody else would be woken.
 		runtime.Gosched()
 	}
 	s.run(t)
 }
+
+// hurried says whether batches come in quick succession. Whoever runs the core asks.
+func (s *stage) hurried() bool {
+	now := s.work.clock.now()
+	quick := now.Sub(s.came) < quickly
+	s.came = now
+	return quick
+}
+
+// quickly is less than the time between two batches of a broker that has little to do.
+const quickly = 50 * time.Microsecond
 
 func (p *brokerPeer) Gone(reason error) {
 	p.stage.mu.Lock()
