@@ -174,6 +174,9 @@ func (c *conn) observe() {
 		if !ok {
 			return
 		}
+		if err := e.forged(); err != nil {
+			c.failed(err)
+		}
 		if !e.ended() {
 			continue
 		}
@@ -198,12 +201,13 @@ func (c *conn) receive() bool {
 		return false
 	}
 	batch := c.batch[:0]
-	for len(batch) < maxBatch {
+	for t := (turn{}); !t.over(); {
 		m, _, err := c.dealer.receive(c.cfg, false)
 		if err != nil {
 			c.failed(err)
 			break
 		}
+		t.add(m)
 		batch = append(batch, m)
 	}
 	if ended, _ := c.over(); !ended && len(batch) > 0 {
@@ -214,7 +218,7 @@ func (c *conn) receive() bool {
 	return len(batch) > 0
 }
 
-// failed is told why nothing was received.
+// failed is told why nothing was received, or is any more.
 func (c *conn) failed(err error) {
 	if is(err, syscall.EAGAIN) || is(err, syscall.EINTR) || !c.down.IsZero() {
 		return

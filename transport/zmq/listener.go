@@ -125,6 +125,7 @@ func (l *listener) endpoint(id string) string { return sockets.IPC + filepath.Jo
 
 // take begins with a new connection, if there is room for it.
 func (l *listener) take(opened net.Conn) {
+	l.transport.counters.Accepted.Add(1)
 	id := strconv.FormatUint(l.owner.within.number.Add(1), 10)
 	p := newPeer(l, opened, id)
 	waiting, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(l.dir, id), Net: "unix"})
@@ -134,6 +135,7 @@ func (l *listener) take(opened net.Conn) {
 	}
 	if err != nil {
 		p.relay.abort()
+		l.transport.counters.refused(err)
 		l.socket.Note("connection closed", p.identity.Addr, err)
 		return
 	}

@@ -80,11 +80,24 @@ const (
 	zapErrors         = 0x20000000 // and above
 )
 
+// forged returns what an event means for a connection whose handshake is done; nil if
+// it isn't about what came. With CURVE libzmq says so of messages, too, that aren't
+// what the other side sealed, and doesn't always end the connection.
+func (e event) forged() error {
+	if e.kind != zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL {
+		return nil
+	}
+	return fmt.Errorf("%w: CURVE (%#x)", ErrProtocol, e.value)
+}
+
+// errKey says that the handler didn't let a key in.
+var errKey = fmt.Errorf("%w: the broker doesn't let this key in", transport.ErrRefused)
+
 // failure returns what an event means for a handshake; nil if it goes on.
 func (e event) failure() error {
 	switch e.kind {
 	case zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
-		return fmt.Errorf("%w: the broker doesn't let this key in (%d)", transport.ErrRefused, e.value)
+		return fmt.Errorf("%w (%d)", errKey, e.value)
 	case zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL:
 		switch {
 		case e.value == mechanismMismatch:

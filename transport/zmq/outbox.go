@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/mdpmesh/mesh/transport"
-	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // outbox is what waits to be given to libzmq for one connection, and why nothing
@@ -152,7 +151,7 @@ func (o *outbox) sent() {
 	o.sending[0] = nil
 	o.sending = o.sending[1:]
 	o.mu.Lock()
-	o.bytes -= m.Size() + sockets.FrameOverhead*len(m)
+	o.bytes -= weight(m)
 	o.messages--
 	o.behind = o.behind && len(o.sending)+o.flushed > 0
 	o.mu.Unlock()

@@ -179,6 +179,8 @@ func (o *owner) observe() {
 			if err := e.failure(); err != nil {
 				o.dismiss(p, cmp.Or(p.refused, err))
 			}
+		case e.forged() != nil:
+			o.dismiss(p, e.forged())
 		case e.ended():
 			if p.down.IsZero() {
 				o.lost(p)
@@ -205,6 +207,7 @@ func (o *owner) greeted(p *peer) {
 		return
 	}
 	p.stage = pending
+	o.listener.transport.counters.Greeted.Add(1)
 	o.pending = append(o.pending, p)
 	o.shaken()
 }
@@ -237,12 +240,14 @@ func (o *owner) receive() bool {
 	if o.admit == nil {
 		return false
 	}
+	var t turn
 	more := true
-	for range maxBatch {
-		if more = o.take(); !more {
-			break
+	for more && !t.over() {
+		var m transport.Message
+		if m, more = o.take(); more {
+			t.add(m)
+			o.received++
 		}
-		o.received++
 	}
 	for _, p := range o.touched {
 		batch := p.batch
@@ -257,17 +262,17 @@ func (o *owner) receive() bool {
 	return more
 }
 
-// take receives one message for its peer's batch, and reports whether there was
-// one.
-func (o *owner) take() bool {
+// take receives one message for its peer's batch, and reports whether there was one; m
+// is nil where nobody wants it.
+func (o *owner) take() (m transport.Message, ok bool) {
 	id, err := o.router.Recv(zmq4.DONTWAIT)
 	if err != nil {
-		return false
+		return nil, false
 	}
 	m, user, err := o.router.receive(o.cfg, o.within.zap != nil)
 	p := o.peers[id]
 	if p == nil { // buried
-		return true
+		return nil, true
 	}
 	if p.stage != accepted {
 		// The monitor knew of it before it could send.
@@ -289,8 +294,9 @@ func (o *owner) take() bool {
 			o.touched = append(o.touched, p)
 		}
 		p.batch = append(p.batch, m)
+		return m, true
 	}
-	return true
+	return nil, true
 }
 
 // look sends what a peer has to be sent, and ends it if this side did.
@@ -374,6 +380,9 @@ func (o *owner) bury(drained bool) {
 
 // dismiss ends a peer that did wrong, at once.
 func (o *owner) dismiss(p *peer, why error) {
+	if p.stage == pending {
+		o.pending = slices.DeleteFunc(o.pending, func(other *peer) bool { return other == p })
+	}
 	p.end(why, true, true)
 	o.end(p, true)
 	o.listener.socket.Note("connection ended", p.identity.Addr, why)
@@ -398,13 +407,16 @@ func (o *owner) end(p *peer, drop bool) {
 		o.within.zap.forget(p.id)
 	}
 	delete(o.peers, p.id)
-	was := p.stage
+	was, why := p.stage, p.why()
 	p.stage = buried
 	if was == greeting {
 		o.shaken()
+		o.listener.transport.counters.refused(why)
+	} else {
+		o.listener.transport.counters.ended(why)
 	}
 	if p.receiver != nil {
-		p.receiver.Gone(p.why())
+		p.receiver.Gone(why)
 	}
 }
 

@@ -187,6 +187,10 @@ const (
 	tick = 2 * time.Millisecond
 	// maxBatch is how many messages are received or sent at a time.
 	maxBatch = 256
+	// maxTurn is after how many bytes the receivers get what was received, so that no
+	// more than this and one message is held for them at a time, however large
+	// messages may be. More at a time isn't faster.
+	maxTurn = 1 << 20
 	// sealed is how much longer than its payload an encrypted frame is, with room
 	// for the command's name (RFC 26, The MESSAGE Command).
 	sealed = 64

@@ -18,6 +18,9 @@ var _ transport.Transport = (*Transport)(nil)
 // New returns a Transport whose methods fail.
 func New(Config) *Transport { return &Transport{} }
 
+// Stats returns zeros: nothing listens.
+func (*Transport) Stats() Stats { return Stats{} }
+
 // Listen fails with [ErrUnavailable].
 func (*Transport) Listen(_ context.Context, addr string) (transport.Listener, error) {
 	return nil, fmt.Errorf("zmq: listen %q: %w", addr, ErrUnavailable)

@@ -18,6 +18,7 @@ func TestStub(t *testing.T) {
 	_, err := z.Listen(t.Context(), "tcp://127.0.0.1:*")
 	require.ErrorIs(t, err, zmq.ErrUnavailable)
 	require.ErrorContains(t, err, "cgo")
+	require.Zero(t, z.Stats())
 	_, err = z.Dial(t.Context(), transport.Endpoint{Addr: "tcp://127.0.0.1:1"})
 	require.ErrorIs(t, err, zmq.ErrUnavailable)
 }

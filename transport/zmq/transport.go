@@ -13,9 +13,10 @@ import (
 // Transport carries messages by libzmq over tcp:// and ipc://. It needs no closing.
 // Its methods may be called from many goroutines at once.
 type Transport struct {
-	cfg     Config
-	cfgErr  error // why Listen and Dial fail; nil for a valid Config
-	library library
+	cfg      Config
+	cfgErr   error // why Listen and Dial fail; nil for a valid Config
+	library  library
+	counters counters
 }
 
 var _ transport.Transport = (*Transport)(nil)

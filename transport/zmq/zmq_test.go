@@ -104,9 +104,10 @@ func TestAuthentication(t *testing.T) {
 	server, known, stranger := newKeys(t), newKeys(t), newKeys(t)
 	for _, ends := range [][2]library{{byZMQ, byZMQ}, {byZMQ, byZMTP}, {byZMTP, byZMQ}} {
 		t.Run(ends[1].name+" to "+ends[0].name, func(t *testing.T) {
-			addr, peers := serve(t, ends[0].open(server, allow(known, "tea")))
-			closed, _ := serve(t, ends[0].open(server, nil))
-			plain, _ := serve(t, ends[0].open(nil, nil))
+			open, shut, bare := ends[0].open(server, allow(known, "tea")), ends[0].open(server, nil), ends[0].open(nil, nil)
+			addr, peers := serve(t, open)
+			closed, _ := serve(t, shut)
+			plain, _ := serve(t, bare)
 			dial := func(keys *curve.KeyPair, addr string, serverKey *curve.Key) (transport.Conn, error) {
 				to := transport.Endpoint{Addr: addr}
 				if serverKey != nil {
@@ -133,6 +134,9 @@ func TestAuthentication(t *testing.T) {
 			_, err = dial(known, plain, &server.Public)
 			require.Error(t, err, "a broker without CURVE")
 			require.Empty(t, peers)
+			counts(t, open, zmq.Stats{Accepted: 4, Greeted: 1, Strangers: 1, Failed: 2})
+			counts(t, shut, zmq.Stats{Accepted: 1, Strangers: 1})
+			counts(t, bare, zmq.Stats{Accepted: 1, Failed: 1})
 		})
 	}
 }
@@ -173,8 +177,8 @@ func TestForeignPeers(t *testing.T) {
 
 // A peer that sends more than is allowed is gone, and the others don't notice.
 func TestTooLarge(t *testing.T) {
-	addr, peers := serve(t, zmq.New(zmq.Config{MaxMessageBytes: 1000, MaxFrames: 3}))
-	z := zmq.New(zmq.Config{})
+	listens, z := zmq.New(zmq.Config{MaxMessageBytes: 1000, MaxFrames: 3}), zmq.New(zmq.Config{})
+	addr, peers := serve(t, listens)
 	good, err := z.Dial(t.Context(), transport.Endpoint{Addr: addr})
 	require.NoError(t, err)
 	defer good.Close()
@@ -192,6 +196,8 @@ func TestTooLarge(t *testing.T) {
 	require.NoError(t, good.Send(transport.Message{[]byte("still here")}))
 	good.Flush()
 	require.Equal(t, "still here", string(await(t, other.got)[0]))
+	// Of the single large frame libzmq doesn't say why the connection ended.
+	counts(t, listens, zmq.Stats{Accepted: 4, Greeted: 4, Violated: 2})
 }
 
 // What doesn't speak ZMTP gets nowhere, at either end, and keeps nobody waiting.
@@ -221,6 +227,11 @@ func TestNoZMTP(t *testing.T) {
 		}
 	}
 	require.Empty(t, peers)
+	require.Eventually(t, func() bool {
+		s := z.Stats()
+		return s.Limited+s.Failed == uint64(len(opened))
+	}, 30*time.Second, time.Millisecond)
+	require.Positive(t, z.Stats().Failed)
 
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -246,10 +257,12 @@ func TestLimits(t *testing.T) {
 		"connections": {MaxConnections: 2}, "of one host": {MaxConnectionsPerHost: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, peers := serve(t, zmq.New(cfg))
+			z := zmq.New(cfg)
+			addr, peers := serve(t, z)
 			require.NoError(t, dial(addr))
 			require.NoError(t, dial(addr))
 			require.ErrorIs(t, dial(addr), transport.ErrRefused)
+			counts(t, z, zmq.Stats{Accepted: 3, Greeted: 2, Limited: 1})
 			require.NoError(t, await(t, peers).Close())
 			require.Eventually(t, func() bool { return dial(addr) == nil }, 30*time.Second, time.Millisecond)
 		})
@@ -264,6 +277,7 @@ func TestLimits(t *testing.T) {
 		if err == nil { // the handshake ends before the listener looks
 			require.ErrorIs(t, c.Serve(t.Context(), func([]transport.Message) {}), transport.ErrPeerClosed)
 		}
+		counts(t, z, zmq.Stats{Accepted: 2, Greeted: 1, Limited: 1})
 	})
 }
 

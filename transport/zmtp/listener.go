@@ -114,14 +114,14 @@ func (l *listener) end() {
 
 // take begins with a new connection, if there is room for it.
 func (l *listener) take(opened net.Conn) {
-	l.transport.accepted.Add(1)
+	l.transport.counters.Accepted.Add(1)
 	p, err := newPeer(l, opened)
 	if err == nil {
 		err = l.enter(p)
 	}
 	if err != nil {
 		_ = opened.Close() // nobody has used it
-		l.transport.refused(err)
+		l.transport.counters.refused(err)
 		l.socket.Note("connection closed", opened.RemoteAddr().String(), err)
 		return
 	}
@@ -181,7 +181,7 @@ func (l *listener) greeted(p *peer) error {
 	case len(l.pending) >= l.transport.cfg.MaxPending:
 		return fmt.Errorf("%w: %d wait for Serve (Config.MaxPending)", errLimit, len(l.pending))
 	}
-	l.transport.greeted.Add(1)
+	l.transport.counters.Greeted.Add(1)
 	l.peers[p] = struct{}{}
 	l.pending = append(l.pending, p)
 	select {

@@ -63,7 +63,7 @@ func (p *peer) run() {
 	if err := p.greet(); err != nil {
 		p.end(err, true)
 		if why := p.why(); why != transport.ErrClosed { //nolint:errorlint // the listener's own end, and no other
-			p.listener.transport.refused(why)
+			p.listener.transport.counters.refused(why)
 			p.listener.socket.Note("handshake failed", p.identity.Addr, why)
 		}
 		return
@@ -76,7 +76,7 @@ func (p *peer) run() {
 	err := p.receive(r.Receive)
 	p.end(reason(err), !p.closed.Load()) // what was flushed before Close may be on its way out
 	why := p.why()
-	p.listener.transport.ended(why)
+	p.listener.transport.counters.ended(why)
 	if errors.Is(why, ErrProtocol) || errors.Is(why, ErrSilent) {
 		p.listener.socket.Note("connection ended", p.identity.Addr, why)
 	}

@@ -2,9 +2,9 @@ package zmtp
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/internal/sockets"
 )
 
 // Stats are what the listeners of a [Transport] counted since it was made.
@@ -20,28 +20,20 @@ type Stats struct {
 }
 
 // counters count what Stats tells.
-type counters struct {
-	accepted, greeted, limited, strangers, failed, violated, slow, silent atomic.Uint64
-}
+type counters struct{ sockets.Counters }
 
 // Stats returns what was counted up to now.
-func (t *Transport) Stats() Stats {
-	c := &t.counters
-	return Stats{
-		Accepted: c.accepted.Load(), Greeted: c.greeted.Load(), Limited: c.limited.Load(), Strangers: c.strangers.Load(),
-		Failed: c.failed.Load(), Violated: c.violated.Load(), Slow: c.slow.Load(), Silent: c.silent.Load(),
-	}
-}
+func (t *Transport) Stats() Stats { return Stats(t.counters.Stats()) }
 
 // refused counts a connection that didn't get through its handshake.
 func (c *counters) refused(why error) {
 	switch {
 	case errors.Is(why, errLimit), errors.Is(why, errCrowded):
-		c.limited.Add(1)
+		c.Limited.Add(1)
 	case errors.Is(why, ErrKey):
-		c.strangers.Add(1)
+		c.Strangers.Add(1)
 	default:
-		c.failed.Add(1)
+		c.Failed.Add(1)
 	}
 }
 
@@ -49,10 +41,10 @@ func (c *counters) refused(why error) {
 func (c *counters) ended(why error) {
 	switch {
 	case errors.Is(why, ErrProtocol):
-		c.violated.Add(1)
+		c.Violated.Add(1)
 	case errors.Is(why, transport.ErrSlowPeer):
-		c.slow.Add(1)
+		c.Slow.Add(1)
 	case errors.Is(why, ErrSilent):
-		c.silent.Add(1)
+		c.Silent.Add(1)
 	}
 }

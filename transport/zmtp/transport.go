@@ -19,10 +19,10 @@ import (
 // Transport speaks ZMTP over tcp:// and ipc://. It needs no closing. Its methods
 // may be called from many goroutines at once.
 type Transport struct {
-	cfg    Config
-	cfgErr error // why Listen and Dial fail; nil for a valid Config
-	pool   sync.Pool
-	counters
+	cfg      Config
+	cfgErr   error // why Listen and Dial fail; nil for a valid Config
+	pool     sync.Pool
+	counters counters
 }
 
 var _ transport.Transport = (*Transport)(nil)
