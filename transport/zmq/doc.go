@@ -56,7 +56,10 @@
 // direction, which it counts but doesn't weigh. It gathers a message to its last
 // frame before it shows the first, so Config.MaxFrames is found to be exceeded only
 // then. The limit of a single frame's bytes is libzmq's own
-// (ZMQ_MAXMSGSIZE) and holds at once.
+// (ZMQ_MAXMSGSIZE) and holds at once. What is taken from libzmq is handed on after
+// 256 messages or 1 MiB, whichever comes first.
+//
+// Transport.Stats counts who was turned away, as far as libzmq says why.
 //
 // # Addresses
 //

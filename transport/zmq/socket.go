@@ -188,8 +188,8 @@ const (
 	// maxBatch is how many messages are received or sent at a time.
 	maxBatch = 256
 	// maxTurn is after how many bytes the receivers get what was received, so that no
-	// more than this and one message is held for them at a time, however large
-	// messages may be. More at a time isn't faster.
+	// more than this and one message is held for them at a time, rather than maxBatch
+	// of the largest messages.
 	maxTurn = 1 << 20
 	// sealed is how much longer than its payload an encrypted frame is, with room
 	// for the command's name (RFC 26, The MESSAGE Command).
