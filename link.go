@@ -171,11 +171,12 @@ func (l *link) drop(id uint64) *linkConn {
 
 // close ends the connection, after what was sent.
 func (c *linkConn) close() {
-	if c.conn != nil {
-		c.conn.Flush()     // what another turn sent may not have left yet
-		_ = c.conn.Close() // the session has done with it
+	if c.conn == nil {
+		c.cancel()
+		return
 	}
-	c.cancel()
+	c.conn.Flush()     // what another turn sent may not have left yet
+	_ = c.conn.Close() // the session has done with it; its reader ends with it
 }
 
 // woke is told that the timer fired. The turn that hears of it may have read the clock

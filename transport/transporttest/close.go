@@ -54,10 +54,7 @@ func testPeerClose(b *bed) {
 
 // However much was flushed before an end is closed, the other side gets it if it reads.
 func testCloseAfterMany(b *bed) {
-	many := 1000
-	if b.MaxUnread > 0 {
-		many = b.MaxUnread
-	}
+	const many = 1000
 	_, c, r := b.connect()
 	for _, end := range []struct {
 		from transport.Link

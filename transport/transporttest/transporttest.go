@@ -39,9 +39,6 @@ type Fixture struct {
 	// MaxQueued is how many messages a connection's queue takes. If zero, bursts that
 	// are larger aren't tested.
 	MaxQueued int
-	// MaxUnread is how many messages that were flushed before a Close surely arrive. If
-	// zero, any number does.
-	MaxUnread int
 	// Cut makes the dialler's end vanish without a goodbye, as a crash does. If
 	// nil, Close stands in.
 	Cut func(transport.Conn)

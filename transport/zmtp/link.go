@@ -38,6 +38,8 @@ type link struct {
 	bytes    int                 // cost of what is queued or being written
 	messages int                 // number of these
 	writer   writer
+	reading  bool  // receive goes on
+	parting  bool  // nothing more is written, and what comes is read to its end
 	ended    error // why this side can't send any more; nil while it can
 	dropped  bool  // what is queued isn't written any more
 
@@ -56,6 +58,8 @@ func (k *link) open(t *Transport, opened net.Conn, tasks *sync.WaitGroup) error 
 // receive gives what the connection brings to deliver until it ends, and returns
 // why it did.
 func (k *link) receive(deliver func([]transport.Message)) error {
+	k.setReading(true)
+	defer k.setReading(false)
 	k.pulse.start()
 	defer k.pulse.stop()
 	defer k.in.stop()
@@ -117,6 +121,29 @@ func (k *link) end(why error, drop bool) {
 		return // whoever writes closes
 	}
 	k.drop()
+	k.hangup(drop)
+}
+
+func (k *link) setReading(so bool) {
+	k.mu.Lock()
+	k.reading = so
+	k.mu.Unlock()
+}
+
+// hangup closes the connection: at once, or where it is to be orderly with an end that
+// the other side reads behind all that was written. A socket that is closed with
+// something unread in it resets the connection, and what is still on its way may be lost
+// with that. So the reader goes on, for linger at most, and whoever calls it closes the
+// rest when it has ended. The caller holds mu.
+func (k *link) hangup(drop bool) {
+	if half, ok := k.conn.(interface{ CloseWrite() error }); ok && !drop && k.reading {
+		if k.parting {
+			return
+		}
+		if k.parting = half.CloseWrite() == nil && k.conn.SetReadDeadline(time.Now().Add(linger)) == nil; k.parting {
+			return
+		}
+	}
 	_ = k.conn.Close() // it was closed before, or nobody can do anything about it
 }
 

@@ -252,7 +252,7 @@ func (k *link) wrote(o *out) {
 func (k *link) stopped(hangup bool) {
 	k.writer = nobody
 	if hangup {
-		_ = k.conn.Close() // the reader, if there is one, says that it ended
+		k.hangup(k.dropped)
 	}
 }
 
