@@ -123,7 +123,7 @@ func TestPing(t *testing.T) {
 // lives.
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
-	cfg := Config{HeartbeatInterval: 20 * time.Millisecond, HeartbeatTimeout: 60 * time.Millisecond}
+	cfg := Config{HeartbeatInterval: 50 * time.Millisecond, HeartbeatTimeout: 500 * time.Millisecond}
 	e := listenEcho(t, cfg)
 	alive, err := e.transport.Dial(t.Context(), transport.Endpoint{Addr: e.Addr()})
 	require.NoError(t, err)
