@@ -40,7 +40,7 @@ func TestBeaconsOverIPv6(t *testing.T) {
 			b.await("the worker has found the broker", patience, func() bool { return b.ledger.readied("w1") > 0 })
 			from := time.Now()
 			c := b.play(client, "c1", finding(role{Role: "client", Callers: 1, Pause: 20 * time.Millisecond}))
-			b.await("calls are made", patience, func() bool { return b.ledger.between(from, time.Now(), "c1").rate > 0 })
+			b.await("calls are made", patience, func() bool { return b.ledger.between(span{from, time.Now()}, "c1").rate > 0 })
 			c.finish()
 			w.finish()
 			require.Zero(t, b.ledger.audit(t))

@@ -192,13 +192,11 @@ func (b *bed) saturate(d time.Duration) figures {
 		all = append(all, b.play(n.host, fmt.Sprintf("%s%d", prefix, i), role{Role: "client", Callers: 32}))
 	}
 	b.pass(time.Second) // to start
-	from := time.Now()
-	b.pass(d)
-	to := time.Now()
+	busy := b.watch(d)
 	for _, p := range all {
 		p.finish()
 	}
-	return b.ledger.between(from, to, prefix)
+	return b.ledger.between(busy, prefix)
 }
 
 // end ends clients and workers, and audits what they said.

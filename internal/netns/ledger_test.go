@@ -143,9 +143,12 @@ func (f figures) String() string {
 		f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond), f.max.Round(10*time.Microsecond), f.failed)
 }
 
+// span is a part of a test's time.
+type span struct{ from, to time.Time }
+
 // between returns the figures of the calls that began in a span of time, of the
 // clients whose names begin so. The calls have to have ended.
-func (l *ledger) between(from, to time.Time, clients string) figures {
+func (l *ledger) between(s span, clients string) figures {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var f figures
@@ -153,7 +156,7 @@ func (l *ledger) between(from, to time.Time, clients string) figures {
 	for i := range l.calls {
 		r := &l.calls[i]
 		switch {
-		case r.Start < from.UnixNano() || r.Start >= to.UnixNano() || !strings.HasPrefix(r.ID, clients):
+		case r.Start < s.from.UnixNano() || r.Start >= s.to.UnixNano() || !strings.HasPrefix(r.ID, clients):
 		case r.Code != 0:
 			f.failed++
 		default:
@@ -164,7 +167,7 @@ func (l *ledger) between(from, to time.Time, clients string) figures {
 		return f
 	}
 	slices.Sort(latencies)
-	f.rate = float64(len(latencies)) / to.Sub(from).Seconds()
+	f.rate = float64(len(latencies)) / s.to.Sub(s.from).Seconds()
 	f.p50, f.p99, f.max = latencies[len(latencies)/2], latencies[len(latencies)*99/100], latencies[len(latencies)-1]
 	return f
 }
@@ -172,11 +175,11 @@ func (l *ledger) between(from, to time.Time, clients string) figures {
 // typical returns the figures of the load's calls that began in a span of time, the p99 being
 // the median of those of its seconds, so that one bad moment of a busy machine doesn't
 // count.
-func (l *ledger) typical(from, to time.Time) figures {
-	f := l.between(from, to, "c")
+func (l *ledger) typical(s span) figures {
+	f := l.between(s, "c")
 	var seconds []time.Duration
-	for next := from.Add(time.Second); !next.After(to); next = next.Add(time.Second) {
-		seconds = append(seconds, l.between(next.Add(-time.Second), next, "c").p99)
+	for at := s.from; !at.Add(time.Second).After(s.to); at = at.Add(time.Second) {
+		seconds = append(seconds, l.between(span{at, at.Add(time.Second)}, "c").p99)
 	}
 	slices.Sort(seconds)
 	f.p99 = seconds[len(seconds)/2]

@@ -23,11 +23,9 @@ const steady = 5 * time.Second
 func TestNothingHappens(t *testing.T) {
 	need(t)
 	b := newBed(t, true, brisk)
-	from := time.Now()
-	b.pass(time.Second)
-	to := time.Now()
+	all := b.watch(time.Second)
 	b.end()
-	t.Log(b.ledger.between(from, to, "c"))
+	t.Log(b.ledger.between(all, "c"))
 }
 
 // A broker is killed, and comes back.
@@ -35,32 +33,52 @@ func TestBrokerKilled(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
 	b.settle()
-	from := time.Now()
-	b.pass(steady)
-	to := time.Now()
+	before := b.calm()
 	t.Log("as much as goes, three brokers: ", b.saturate(steady))
 
 	victim := b.brokers[1]
 	killed := time.Now()
 	victim.kill()
-	normal := killed.Add(2 * b.heartbeat.Timeout())
-	b.pass(time.Until(normal))
-	b.pass(steady)
-	after := time.Now()
+	broken, after := b.recovery(killed)
 	t.Log("as much as goes, two brokers: ", b.saturate(steady))
 	victim.restart()
 	t.Log("every worker is back after ", b.whole())
 	b.pass(time.Second)
 	b.end(lost...)
 
-	was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
-	t.Log("three brokers: ", was)
-	t.Log("within two liveness times: ", b.ledger.between(killed, normal, "c"))
-	t.Log("two brokers, from then on: ", is)
-	b.sameAs(was, is)
+	b.recovered(before, broken, after)
 	for _, end := range b.ledger.failures() {
-		require.WithinRange(t, end, killed, normal, "only what was on its way may fail")
+		require.WithinRange(t, end, broken.from, broken.to, "only what was on its way may fail")
 	}
+}
+
+// watch lets time pass, and returns when that was.
+func (b *bed) watch(d time.Duration) span {
+	from := time.Now()
+	b.pass(d)
+	return span{from, time.Now()}
+}
+
+func (b *bed) calm() span { return b.watch(steady) }
+
+// recovery lets two liveness times pass since something broke, while calls may take
+// longer, and then some more, while they mustn't.
+func (b *bed) recovery(broke time.Time) (broken, after span) {
+	broken = span{broke, broke.Add(2 * b.heartbeat.Timeout())}
+	b.pass(time.Until(broken.to))
+	return broken, b.calm()
+}
+
+// recovered holds what came after to what was before, and returns what was between.
+func (b *bed) recovered(before, broken, after span) (meanwhile figures) {
+	b.t.Helper()
+	was, is := b.ledger.typical(before), b.ledger.typical(after)
+	meanwhile = b.ledger.between(broken, "c")
+	b.t.Log("before: ", was)
+	b.t.Log("within two liveness times: ", meanwhile)
+	b.t.Log("from then on: ", is)
+	b.sameAs(was, is)
+	return meanwhile
 }
 
 // sameAs holds figures to those of a time when nothing happened. Latencies of a busy
@@ -91,10 +109,10 @@ func TestRollingRestart(t *testing.T) {
 		n.restart()
 		t.Log(n.name, " is everywhere again after ", b.whole())
 	}
-	to := time.Now()
+	meanwhile := span{from, time.Now()}
 	b.pass(time.Second)
 	require.Zero(t, b.end())
-	t.Log("meanwhile: ", b.ledger.between(from, to, "c"))
+	t.Log("meanwhile: ", b.ledger.between(meanwhile, "c"))
 }
 
 // The link of a broker is cut, both ways and each way alone, and heals.
@@ -113,9 +131,7 @@ func TestLinkCut(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t, c.lossy, brisk)
 			b.settle()
-			from := time.Now()
-			b.pass(steady)
-			to := time.Now()
+			before := b.calm()
 
 			victim := b.brokers[0]
 			cut := time.Now()
@@ -125,23 +141,14 @@ func TestLinkCut(t *testing.T) {
 				return workers == 0 && clients == 0
 			})
 			t.Log("the broker dropped its peers after ", took)
-			normal := cut.Add(2 * b.heartbeat.Timeout())
-			b.pass(time.Until(normal))
-			b.pass(steady)
-			after := time.Now()
+			broken, after := b.recovery(cut)
 			c.heal(victim.host)
 			t.Log("healed, and every worker is back after ", b.whole())
 			b.pass(time.Second)
 			b.end(lost...)
 
-			was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
-			during := b.ledger.between(cut, normal, "c")
-			t.Log("before: ", was)
-			t.Log("within two liveness times: ", during)
-			t.Log("cut, from then on: ", is)
-			b.sameAs(was, is)
 			// Workers and clients dropped the broker, and what they had there was done elsewhere.
-			require.Less(t, during.max, b.heartbeat.Timeout()+slack)
+			require.Less(t, b.recovered(before, broken, after).max, b.heartbeat.Timeout()+slack)
 		})
 	}
 }
@@ -154,11 +161,9 @@ func TestBadWeather(t *testing.T) {
 	for _, n := range b.brokers {
 		n.host.impair(bothWays, weather{loss: 10, delay: 50 * time.Millisecond})
 	}
-	from := time.Now()
-	b.pass(30 * time.Second)
-	to := time.Now()
+	stormy := b.watch(30 * time.Second)
 	failed := b.end(lost...)
-	f := b.ledger.between(from, to, "c")
+	f := b.ledger.between(stormy, "c")
 	t.Log(f)
 	require.Greater(t, f.p50, 200*time.Millisecond, "twice there and back again")
 	require.Less(t, failed, len(b.ledger.calls)/100)
@@ -170,29 +175,18 @@ func TestBrokerStopped(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
 	b.settle()
-	from := time.Now()
-	b.pass(steady)
-	to := time.Now()
+	before := b.calm()
 
 	victim := b.brokers[2]
 	stopped := time.Now()
 	victim.signal(unix.SIGSTOP)
-	normal := stopped.Add(2 * b.heartbeat.Timeout())
-	b.pass(time.Until(normal))
-	b.pass(steady)
-	after := time.Now()
+	broken, after := b.recovery(stopped)
 	victim.signal(unix.SIGCONT)
 	t.Log("going on, and every worker is back after ", b.whole())
 	b.pass(time.Second)
 	b.end(lost...)
 
-	was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
-	during := b.ledger.between(stopped, normal, "c")
-	t.Log("before: ", was)
-	t.Log("within two liveness times: ", during)
-	t.Log("stopped, from then on: ", is)
-	b.sameAs(was, is)
-	require.Less(t, during.max, b.heartbeat.Timeout()+slack)
+	require.Less(t, b.recovered(before, broken, after).max, b.heartbeat.Timeout()+slack)
 }
 
 // One worker is killed, and another stands still for longer than the liveness time.
@@ -200,9 +194,7 @@ func TestWorkersLost(t *testing.T) {
 	slow(t)
 	b := newBed(t, false, brisk)
 	b.settle()
-	from := time.Now()
-	b.pass(steady)
-	to := time.Now()
+	before := b.calm()
 
 	killed := time.Now()
 	b.workers[0].kill()
@@ -213,21 +205,15 @@ func TestWorkersLost(t *testing.T) {
 			return workers == len(b.workers)-2
 		})
 	}
-	normal := killed.Add(2 * b.heartbeat.Timeout())
-	b.pass(time.Until(normal))
-	b.pass(steady)
-	after := time.Now()
+	broken, after := b.recovery(killed)
 	b.workers[0].restart()
 	b.workers[1].signal(unix.SIGCONT)
 	t.Log("back, and every worker is everywhere after ", b.whole())
 	b.pass(time.Second)
 	b.end(mesh.CodeWorkerLost)
 
-	was, is := b.ledger.typical(from, to), b.ledger.typical(normal, after)
-	t.Log("four workers: ", was)
-	t.Log("two workers: ", is)
-	b.sameAs(was, is)
+	b.recovered(before, broken, after)
 	for _, end := range b.ledger.failures() {
-		require.WithinRange(t, end, killed, normal)
+		require.WithinRange(t, end, broken.from, broken.to)
 	}
 }
