@@ -295,6 +295,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	var err error
 	select {
 	case <-b.drained:
+		b.stage.part(ctx, b.ended)
 		err = b.wasCut()
 	case <-b.ended:
 		err = b.wasCut()

@@ -3,6 +3,8 @@ package mesh_test
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/mdpmesh/mesh"
 	"github.com/mdpmesh/mesh/internal/mdp"
 	"github.com/mdpmesh/mesh/transport"
+	"github.com/mdpmesh/mesh/transport/zmtp"
 )
 
 const drainSecond = "inproc://second"
@@ -270,4 +273,48 @@ func TestDrainTwice(t *testing.T) {
 		}
 		require.NoError(t, h.broker.Shutdown(hubOver()))
 	})
+}
+
+// A broker that has nothing left to do answers for a while, so that a call that is on its
+// way isn't lost; it is gone as soon as nobody in another process is there.
+func TestDrainAnswersWhatIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	tcp := zmtp.New(zmtp.Config{})
+	l, err := tcp.Listen(t.Context(), "tcp://127.0.0.1:*")
+	require.NoError(t, err)
+	b, err := mesh.NewBroker(mesh.BrokerConfig{})
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(context.Background(), l) }()
+	c, err := tcp.Dial(t.Context(), transport.Endpoint{Addr: l.Addr()})
+	require.NoError(t, err)
+	replies, over := make(chan string, 16), make(chan error, 1)
+	go func() {
+		over <- c.Serve(context.Background(), func(batch []transport.Message) {
+			for _, m := range batch {
+				replies <- string(m[len(m)-1])
+			}
+		})
+	}()
+	ask := func(service string) string {
+		body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q}`, service)
+		require.NoError(t, c.Send(transport.Message{[]byte("MDPC02"), {1}, []byte(service), []byte(body)}))
+		c.Flush()
+		select {
+		case reply := <-replies:
+			return reply
+		case err := <-over:
+			return err.Error()
+		}
+	}
+	require.Contains(t, ask("mmi.ping"), `"result"`)
+	down := make(chan error, 1)
+	go func() { down <- b.Shutdown(context.Background()) }()
+	for !strings.Contains(ask("mmi.ping"), `"draining":true`) {
+		runtime.Gosched()
+	}
+	require.Contains(t, ask("tea.brew"), "-32007")
+	require.NoError(t, c.Close())
+	require.NoError(t, <-down)
+	require.NoError(t, <-served)
 }

@@ -35,7 +35,8 @@ type stage struct {
 
 	mu     sync.Mutex // guards peers
 	peers  map[*brokerPeer]struct{}
-	remote atomic.Int64 // of these, those in other processes
+	remote atomic.Int64  // of these, those in other processes
+	alone  chan struct{} // holds a token when the last of those has gone
 }
 
 // turn is a piece of work, and what comes of it.
@@ -49,7 +50,7 @@ type turn struct {
 }
 
 func newStage(core *majordomo.Broker, logger *slog.Logger, observe func([]Event), drained chan struct{}) *stage {
-	s := &stage{core: core, logger: logger, drained: drained, peers: make(map[*brokerPeer]struct{})}
+	s := &stage{core: core, logger: logger, drained: drained, alone: make(chan struct{}, 1), peers: make(map[*brokerPeer]struct{})}
 	s.work.init(s)
 	s.watchers.observe = observe
 	s.watchers.told.L = &s.watchers.mu
@@ -122,8 +123,11 @@ func (p *brokerPeer) Gone(reason error) {
 	p.stage.mu.Lock()
 	delete(p.stage.peers, p)
 	p.stage.mu.Unlock()
-	if p.remote {
-		p.stage.remote.Add(-1)
+	if p.remote && p.stage.remote.Add(-1) == 0 {
+		select {
+		case p.stage.alone <- struct{}{}:
+		default:
+		}
 	}
 	p.stage.event(majordomo.Event{Kind: majordomo.Gone, Peer: p.core, Err: reason})
 }
@@ -138,6 +142,29 @@ func (s *stage) wake() { s.event(majordomo.Event{Kind: majordomo.Wake}) }
 
 func (s *stage) drain(deadline time.Time) {
 	s.event(majordomo.Event{Kind: majordomo.Drain, Deadline: deadline})
+}
+
+// farewell is how long a broker that has nothing left to do goes on to answer that it is
+// draining. Clients in other processes that hear it leave; a call that is on its way when
+// the connection ends would be lost, and its caller couldn't know whether it ran.
+const farewell = 250 * time.Millisecond
+
+// part waits until nobody in another process is connected any more, for farewell at most
+// or until the broker has ended.
+func (s *stage) part(ctx context.Context, ended <-chan struct{}) {
+	late := time.NewTimer(farewell)
+	defer late.Stop()
+	for s.remote.Load() > 0 {
+		select {
+		case <-s.alone:
+		case <-late.C:
+			return
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // do has f called with the core, which is brought to the present time before, and
