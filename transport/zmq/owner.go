@@ -384,8 +384,8 @@ func (o *owner) dismiss(p *peer, why error) {
 		o.pending = slices.DeleteFunc(o.pending, func(other *peer) bool { return other == p })
 	}
 	p.end(why, true, true)
+	o.listener.socket.Note("connection ended", p.identity.Addr, why) // before whoever hears of the end looks for it
 	o.end(p, true)
-	o.listener.socket.Note("connection ended", p.identity.Addr, why)
 }
 
 // end ends a peer for good and tells its receiver.
