@@ -137,10 +137,8 @@ func (k *link) setReading(so bool) {
 // rest when it has ended. The caller holds mu.
 func (k *link) hangup(drop bool) {
 	if half, ok := k.conn.(interface{ CloseWrite() error }); ok && !drop && k.reading {
+		k.parting = k.parting || half.CloseWrite() == nil && k.conn.SetReadDeadline(time.Now().Add(linger)) == nil
 		if k.parting {
-			return
-		}
-		if k.parting = half.CloseWrite() == nil && k.conn.SetReadDeadline(time.Now().Add(linger)) == nil; k.parting {
 			return
 		}
 	}
