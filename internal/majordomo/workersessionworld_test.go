@@ -71,22 +71,30 @@ type workerPipe struct {
 	ready  bool  // READY was sent
 	plain  bool  // without a registration
 	shares []int // of registrations that are on their way
-	finals int   // that are on their way
+	finals int   // that are on their way, or were lost
+	missed int   // requests that were lost
 	told   int   // registrations that were sent
 }
 
 // mayRun returns how many requests the worker may have to run over the connection,
-// from what the broker knows and what is on its way.
+// from what the broker knows and what is on its way. Over a dead one comes nothing
+// but what is on its way.
 func (p *workerPipe) mayRun() int {
 	most := 0
+	if w := p.peer.worker; w != nil {
+		most = max(w.used-p.finals-p.missed, 0)
+		if !p.dead {
+			most = max(most, w.capacity)
+		}
+	}
+	if p.dead {
+		return most
+	}
 	if p.plain {
-		most = 1
+		most = max(most, 1)
 	}
 	for _, share := range p.shares {
 		most = max(most, share)
-	}
-	if w := p.peer.worker; w != nil {
-		most = max(most, w.capacity, w.used-p.finals)
 	}
 	return most
 }
@@ -323,6 +331,9 @@ func (n *workerNode) dial(conn uint64, at int) {
 		p.broker = b.broker
 		p.peer = NewPeer(Identity{}, func(message [][]byte) {
 			if p.lost() {
+				if c, err := mdp.ParseWorker(message); err == nil && c.Kind == mdp.WorkerRequest {
+					p.missed++
+				}
 				return
 			}
 			w.later(w.latency, func() {
@@ -339,27 +350,27 @@ func (n *workerNode) dial(conn uint64, at int) {
 
 func (n *workerNode) send(p *workerPipe, message [][]byte) {
 	require.False(n.world.t, p.over || p.peer == nil)
+	c, err := mdp.ParseBroker(message)
+	require.NoError(n.world.t, err)
+	if c.Kind == mdp.Ready {
+		// The session divides its slots among all to which it said this, also where
+		// it doesn't arrive.
+		p.ready, p.plain = true, n.s.cfg.Speak != SpeakMesh
+	}
+	arrive := func() {}
+	if c.Kind == mdp.WorkerFinal {
+		p.finals++
+		arrive = func() { p.finals-- }
+	}
 	if p.lost() {
 		return
 	}
-	c, err := mdp.ParseBroker(message)
-	require.NoError(n.world.t, err)
-	arrive := func() {}
-	switch c.Kind {
-	case mdp.Ready:
-		p.ready, p.plain = true, n.s.cfg.Speak != SpeakMesh
-	case mdp.ClientRequest:
-		if string(c.Service) == mdp.MMIPing {
-			break
-		}
+	if c.Kind == mdp.ClientRequest && string(c.Service) != mdp.MMIPing {
 		p.told++
 		var env jsonrpc.Envelope
 		jsonrpc.Scan(c.Body[0], &env)
 		p.shares = append(p.shares, workerOffer(n.world.t, env.Params).Capacity)
 		arrive = func() { p.shares = p.shares[1:] }
-	case mdp.WorkerFinal:
-		p.finals++
-		arrive = func() { p.finals-- }
 	}
 	n.toBroker(p, func(ev *Event) {
 		arrive()
