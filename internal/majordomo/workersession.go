@@ -32,7 +32,8 @@ type WorkerSession struct {
 	orphans int // those of them that nobody waits for, since their connection is gone
 	free    []*Job
 
-	shares division
+	crowded bool // one more was joined: there may be more than there are places
+	shares  division
 
 	// The earliest of all alarms. They are compared anew where one was set.
 	armed bool
@@ -92,10 +93,18 @@ func (s *WorkerSession) Step(now time.Time, ev *WorkerEvent) []WorkerAction {
 			s.act(WorkerAction{Kind: WorkerHangup, Conn: ev.Conn})
 		}
 	}
-	for s.balance(); s.due(); s.balance() {
+	for s.settle(); s.due(); s.settle() {
 		s.fired()
 	}
 	return s.actions
+}
+
+// settle brings shares and places into order.
+func (s *WorkerSession) settle() {
+	for s.balance(); s.crowded; s.balance() {
+		s.crowded = false
+		s.makeRoom()
+	}
 }
 
 // NextWake returns when a WorkerWake is due, zero for never.

@@ -57,6 +57,7 @@ type workerConn struct {
 	pinged  string          // id of the question who answers, which may come before them
 	may     []int           // shares that the broker may go by
 	owed    map[string]bool // addresses of requests whose FINAL is due
+	drained bool            // an operator drained the worker there: it hands over nothing
 }
 
 // link returns what the session has of its first broker.
@@ -156,7 +157,11 @@ func (b *workerBed) checkShares() {
 			continue
 		}
 		brokers++
-		sum += max(slices.Max(c.may), len(c.owed))
+		if c.drained {
+			sum += len(c.owed)
+		} else {
+			sum += max(slices.Max(c.may), len(c.owed))
+		}
 	}
 	capacity := b.cfg.Registration.Capacity
 	b.loose = sum > capacity && (b.loose || brokers+orphans > capacity)
@@ -352,6 +357,7 @@ func (b *workerBed) mmi(body string) []WorkerAction {
 // answer brings the result of the last mmi.register.
 func (b *workerBed) answer(conn uint64, r *Registered) []WorkerAction {
 	b.last = conn
+	b.conns[conn].drained = r.Draining
 	return b.mmi(`{"jsonrpc":"2.0","id":` + b.conns[conn].asked + `,"result":` + workerJSON(b.t, r) + `}`)
 }
 

@@ -219,7 +219,7 @@ func (l *workerLink) joined(answer *Registered) {
 		l.accept(answer)
 		l.tally()
 		l.beat()
-		l.session.makeRoom()
+		l.session.crowded = true
 	}
 }
 

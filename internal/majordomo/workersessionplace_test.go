@@ -130,3 +130,19 @@ func TestWorkerSessionGivesWay(t *testing.T) {
 	require.True(t, n.finished)
 	require.Empty(t, n.s.View())
 }
+
+// TestWorkerSessionLeavesPlainOnes has brokers of plain MDP give way. A plain one is left
+// at once, in the moment in which another one is joined.
+func TestWorkerSessionLeavesPlainOnes(t *testing.T) {
+	t.Parallel()
+	b := newWorkerBed(t, WorkerConfig{Speak: SpeakMDP02, Brokers: 2, MaxBrokers: 2, Registration: Registration{Capacity: 3}})
+	b.dialed(1)
+	b.dialed(2)
+	b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{2, 3}})
+	require.EqualValues(t, 4, b.dials)
+	b.dialed(3)
+	b.dialed(4)
+	require.Equal(t, map[WorkerPhase]int{WorkerServes: 2}, workerPhaseCounts(b.s))
+	require.True(t, b.conns[1].over)
+	require.True(t, b.conns[2].over)
+}

@@ -381,19 +381,26 @@ func (n *workerNode) send(p *workerPipe, message [][]byte) {
 // checkShares sees to it that brokers can't hand over more than the worker takes.
 func (n *workerNode) checkShares() {
 	brokers, orphans, sum := 0, 0, 0
+	runs := make(map[uint64]int) // by connection
 	for _, j := range n.running {
 		if j.link == nil {
 			orphans++
+		} else {
+			runs[j.link.conn]++
 		}
 	}
-	for _, p := range n.pipes {
+	for conn, p := range n.pipes {
 		if p.ready && !p.over {
-			sum += p.mayRun()
+			sum += max(p.mayRun(), runs[conn])
 			brokers++
 		}
 	}
+	held := 0 // as far as the session can know
+	for _, l := range n.s.links {
+		held += l.holds()
+	}
 	capacity := n.s.cfg.Registration.Capacity
-	n.loose = sum+orphans > capacity && (n.loose || brokers+orphans > capacity)
+	n.loose = max(sum, held)+orphans > capacity && (n.loose || brokers+orphans > capacity)
 	if !n.loose {
 		require.LessOrEqual(n.world.t, sum+orphans, capacity, "brokers may hand over more than the worker takes")
 	}
