@@ -58,6 +58,7 @@ type workerConn struct {
 	may     []int           // shares that the broker may go by
 	owed    map[string]bool // addresses of requests whose FINAL is due
 	drained bool            // an operator drained the worker there: it hands over nothing
+	fixed   bool            // it refused a share that it was to have
 }
 
 // link returns what the session has of its first broker.
@@ -145,26 +146,27 @@ func (b *workerBed) step(ev *WorkerEvent) []WorkerAction {
 
 // checkShares holds the shares to the worker's capacity, by what was said on the wire.
 func (b *workerBed) checkShares() {
-	orphans := 0
+	others := 0 // requests that are no part of a share
 	for _, r := range b.jobs {
 		if b.conns[r.conn].over {
-			orphans++
+			others++
 		}
 	}
-	brokers, sum := 0, orphans
+	brokers, sum, fixed := 0, 0, false
 	for _, c := range b.conns {
-		if c.over || len(c.may) == 0 {
-			continue
-		}
-		brokers++
-		if c.drained {
-			sum += len(c.owed)
-		} else {
+		switch {
+		case c.over || len(c.may) == 0:
+		case c.drained:
+			others += len(c.owed)
+		default:
+			brokers++
+			fixed = fixed || c.fixed
 			sum += max(slices.Max(c.may), len(c.owed))
 		}
 	}
+	sum += others
 	capacity := b.cfg.Registration.Capacity
-	b.loose = sum > capacity && (b.loose || brokers+orphans > capacity)
+	b.loose = sum > capacity && (b.loose || fixed || brokers+others > capacity)
 	if !b.loose && !b.greedy {
 		require.LessOrEqual(b.t, sum, capacity, "brokers may hand over more than the worker takes")
 	}
@@ -345,10 +347,12 @@ func (b *workerBed) mmi(body string) []WorkerAction {
 	case len(c.may) == 0 || c.over:
 	case b.s.find(b.last).state == workerJoining && (body == "501" || strings.Contains(body, "-32601")):
 		c.may = []int{1}
+		b.greedy = b.greedy || len(c.owed) > 1 // a plain one hands over one at a time
 	case string(env.ID) != c.asked:
 	case env.Kind == jsonrpc.Result:
 		c.may = c.may[len(c.may)-1:]
 	default:
+		c.fixed = len(c.may) > 1
 		c.may = c.may[:max(len(c.may)-1, 1)]
 	}
 	return b.command(mdp.Command{Kind: mdp.ClientFinal, Service: []byte(mdp.MMIRegister), Body: [][]byte{[]byte(body)}})
@@ -357,7 +361,9 @@ func (b *workerBed) mmi(body string) []WorkerAction {
 // answer brings the result of the last mmi.register.
 func (b *workerBed) answer(conn uint64, r *Registered) []WorkerAction {
 	b.last = conn
-	b.conns[conn].drained = r.Draining
+	if l := b.s.find(conn); l != nil && l.asking { // others count for nothing
+		b.conns[conn].drained = r.Draining
+	}
 	return b.mmi(`{"jsonrpc":"2.0","id":` + b.conns[conn].asked + `,"result":` + workerJSON(b.t, r) + `}`)
 }
 

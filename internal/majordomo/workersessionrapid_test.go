@@ -165,7 +165,7 @@ func (l *workerLife) request(t *rapid.T) {
 		t.Skip("no connection")
 	}
 	c := l.conns[l.last]
-	if len(c.may) == 0 || len(c.owed) >= slices.Max(c.may) {
+	if c.drained || len(c.may) == 0 || len(c.owed) >= slices.Max(c.may) {
 		if rapid.IntRange(0, 9).Draw(t, "greedy") > 0 {
 			t.Skip("it may not hand over more")
 		}

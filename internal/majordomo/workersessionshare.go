@@ -92,8 +92,14 @@ func (h *workerShare) clear(d *division) {
 }
 
 // holds is how much of the capacity is the broker's: what it may hand over, or what
-// runs, if that is more.
-func (l *workerLink) holds() int { return max(l.share.allowed(), l.jobs.n) }
+// runs, if that is more. A broker at which the worker is drained hands over nothing,
+// whatever it was told.
+func (l *workerLink) holds() int {
+	if l.share.drained {
+		return l.jobs.n
+	}
+	return max(l.share.allowed(), l.jobs.n)
+}
 
 // resize notes that the broker is about to be told of another share.
 func (l *workerLink) resize(to int) {
