@@ -248,7 +248,7 @@ func (l *clientLink) take(now time.Time, w clientWork, t *clientTurn) int {
 		if !l.link.dialed(w.conn, w.dialed) {
 			return 1
 		}
-		ev.Copies = copies(w.dialed)
+		ev.Copies, ev.Joins = abilities(w.dialed)
 	}
 	switch w.kind {
 	case majordomo.ClientWake:
@@ -300,7 +300,7 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 		switch a := &actions[i]; a.Kind {
 		case majordomo.ClientSend:
 			var err error
-			t.flush, err = l.link.send(t.flush, a.Conn, a.Message)
+			t.flush, err = l.link.send(t.flush, a.Conn, a.Message, a.Joined)
 			switch {
 			case err != nil && a.Call == nil:
 				// To be taken last: it may end the connection, and who hears of that

@@ -31,7 +31,8 @@ type link struct {
 // with it.
 type linkConn struct {
 	id     uint64
-	conn   transport.Conn // nil: it is only being dialled
+	conn   transport.Conn   // nil: it is only being dialled
+	joiner transport.Joiner // the same; nil: it takes no frame in pieces
 	cancel context.CancelFunc
 	unsent bool // has messages queued that this turn must flush
 }
@@ -133,24 +134,33 @@ func (l *link) dialed(id uint64, conn transport.Conn) bool {
 		return false
 	}
 	c.conn = conn
+	c.joiner, _ = conn.(transport.Joiner)
 	return true
 }
 
-// copies says whether a connection keeps nothing of messages whose memory a session
-// uses again.
-func copies(conn transport.Conn) bool {
+// abilities says whether a connection keeps nothing of messages whose memory a session
+// uses again, and whether it takes a frame in pieces.
+func abilities(conn transport.Conn) (copies, joins bool) {
 	c, ok := conn.(transport.Copier)
-	return ok && c.CopiesBelow() > majordomo.MaxReused
+	_, joins = conn.(transport.Joiner)
+	return ok && c.CopiesBelow() > majordomo.MaxReused, joins
 }
 
 // send queues a message on a connection, and adds the connection to those that
-// have to be flushed.
-func (l *link) send(flush []*linkConn, id uint64, m transport.Message) ([]*linkConn, error) {
+// have to be flushed. Of the message's last frames as many as joined says are pieces of
+// one, if it isn't 0, as it is for a connection that takes no pieces.
+func (l *link) send(flush []*linkConn, id uint64, m transport.Message, joined int) ([]*linkConn, error) {
 	c := l.find(id)
 	if c == nil || c.conn == nil {
 		return flush, transport.ErrClosed
 	}
-	if err := c.conn.Send(m); err != nil {
+	var err error
+	if joined > 0 {
+		err = c.joiner.SendJoined(m, joined)
+	} else {
+		err = c.conn.Send(m)
+	}
+	if err != nil {
 		return flush, err
 	}
 	if !c.unsent {

@@ -24,7 +24,8 @@ type task struct {
 	method *method         // nil: none was found
 	stream *stream         // of this request alone; nil where the method doesn't stream
 	in     Invocation
-	reply  [1][]byte // the final reply's body, so that it needs no allocation
+	reply  [3][]byte // the final reply's body, so that it needs no allocation
+	joined int       // how many of its frames are pieces of one; 0: none
 	buffer []byte    // its frame, where the connection keeps nothing of it
 }
 
@@ -89,14 +90,24 @@ func (t *task) serve() [][]byte {
 	if env.Kind == jsonrpc.Notification {
 		return emptyBody
 	}
-	if t.job.Copies && len(env.ID)+len(result)+resultOverhead <= majordomo.MaxReused {
+	switch {
+	case t.job.Joins && len(result) >= majordomo.JoinFrom:
+		t.joined = 3
+		t.reply = [3][]byte{jsonrpc.AppendResultHead(make([]byte, 0, len(env.ID)+resultOverhead), env.ID), result, closing}
+		return t.reply[:]
+	case t.job.Copies && len(env.ID)+len(result)+resultOverhead <= majordomo.MaxReused:
 		t.buffer = appendResult(t.buffer[:0], env.ID, result)
 		t.reply[0] = t.buffer
-	} else {
+	default:
 		t.reply[0] = resultFrame(env.ID, result)
 	}
-	return t.reply[:]
+	return t.reply[:1]
 }
+
+var closing = []byte(jsonrpc.Closing)
+
+// sent is called when the session has taken the final reply. What was large isn't kept.
+func (t *task) sent() { t.reply, t.joined = [3][]byte{}, 0 }
 
 // failed returns the body of the reply for an error, which only callers that wait
 // for JSON-RPC understand.
@@ -270,7 +281,7 @@ func over(ctx context.Context) error {
 }
 
 func (t *task) send(body [][]byte, final bool) {
-	t.worker.link.reply(workerWork{kind: majordomo.WorkerReply, task: t, body: body, final: final})
+	t.worker.link.reply(workerWork{kind: majordomo.WorkerReply, task: t, body: body, joined: t.joined, final: final})
 }
 
 func (t *task) runOpaque() [][]byte {

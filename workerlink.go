@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -31,6 +32,7 @@ type workerWork struct {
 	conn     uint64
 	task     *task
 	body     [][]byte
+	joined   int            // how many frames at the end of body are pieces of one; 0: none
 	messages *workerTurn    // only its events are used
 	dialed   transport.Conn // WorkerDialed
 	err      error
@@ -59,10 +61,12 @@ type workerTurn struct {
 // to others when the connection is gone.
 func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 	var err error
-	if t.flush, err = l.send(t.flush, a.Conn, a.Message); err == nil {
+	if t.flush, err = l.send(t.flush, a.Conn, a.Message, a.Joined); err == nil {
 		return
 	}
-	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: slices.Clone(a.Message), Err: err}
+	whole := len(a.Message) - max(a.Joined, 1)
+	message := append(slices.Clone(a.Message[:whole]), bytes.Join(a.Message[whole:], nil))
+	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: message, Err: err}
 	if !errors.Is(err, transport.ErrTooLarge) {
 		failed = majordomo.WorkerEvent{Kind: majordomo.WorkerLost, Conn: a.Conn, Err: fmt.Errorf("message not sent: %w", err)}
 	}
@@ -135,7 +139,7 @@ func (l *workerLink) take(now time.Time, w workerWork, t *workerTurn) int {
 	if w.kind == majordomo.WorkerBrokers {
 		ev.Brokers = l.link.numbers(slices.Concat(l.worker.cfg.Brokers, w.found))
 	}
-	ev.Kind, ev.Conn, ev.Err, ev.Job, ev.Body, ev.Final = w.kind, w.conn, w.err, nil, w.body, w.final
+	ev.Kind, ev.Conn, ev.Err, ev.Job, ev.Body, ev.Joined, ev.Final = w.kind, w.conn, w.err, nil, w.body, w.joined, w.final
 	if w.task != nil {
 		ev.Job = w.task.job
 	}
@@ -143,12 +147,15 @@ func (l *workerLink) take(now time.Time, w workerWork, t *workerTurn) int {
 		if !l.link.dialed(w.conn, w.dialed) {
 			return 1
 		}
-		ev.Copies = copies(w.dialed)
+		ev.Copies, ev.Joins = abilities(w.dialed)
 	}
 	if w.kind == majordomo.WorkerWake {
 		l.link.woke()
 	}
 	l.step(now, ev, t)
+	if w.final {
+		w.task.sent()
+	}
 	ev.Body, ev.Brokers = nil, nil
 	if w.kind == majordomo.WorkerDialFailed || w.kind == majordomo.WorkerLost {
 		l.link.drop(w.conn)

@@ -171,6 +171,15 @@ type Copier interface {
 	CopiesBelow() int
 }
 
+// Joiner is a [Link] that takes a frame in pieces, so that a large one needn't be put
+// together in memory first.
+type Joiner interface {
+	// SendJoined is Send for a message whose last n frames are pieces of one: the other
+	// side gets them as one frame. n is at least 1 and at most len(m). What holds for
+	// frames holds for the pieces (see [Copier]).
+	SendJoined(m Message, n int) error
+}
+
 // Peer is one connection at a listener. It is bound to one identity for life; a
 // connection whose identity changes is another Peer.
 type Peer interface {

@@ -39,6 +39,25 @@ type RequestHead struct {
 // always written, and params, a JSON object or array that is taken as it is,
 // comes last, so that [ScanHead] needn't read it. Nil params are left out.
 func AppendRequest(dst []byte, h *RequestHead, params []byte) []byte {
+	if len(params) == 0 {
+		return append(h.append(dst), "}}"...)
+	}
+	dst = AppendRequestHead(dst, h)
+	dst = append(dst, params...)
+	return append(dst, Closing...)
+}
+
+// AppendRequestHead appends what comes before the params of a request to dst and returns
+// it. What comes behind them is [Closing].
+func AppendRequestHead(dst []byte, h *RequestHead) []byte {
+	return append(h.append(dst), `},"params":`...)
+}
+
+// Closing is the end of a request that has params, and of a reply with a result.
+const Closing = "}"
+
+// append appends the request up to the last member of meta.
+func (h *RequestHead) append(dst []byte) []byte {
 	dst = append(dst, `{"jsonrpc":"2.0",`...)
 	if !h.Notify {
 		dst = append(dst, `"id":`...)
@@ -48,13 +67,7 @@ func AppendRequest(dst []byte, h *RequestHead, params []byte) []byte {
 	dst = append(dst, `"method":`...)
 	dst = AppendString(dst, h.Method)
 	dst = append(dst, `,"meta":{`...)
-	dst = h.appendMeta(dst)
-	if len(params) > 0 {
-		dst = append(dst, `},"params":`...)
-		dst = append(dst, params...)
-		return append(dst, '}')
-	}
-	return append(dst, "}}"...)
+	return h.appendMeta(dst)
 }
 
 // appendMeta appends the members of meta without the braces around them.
@@ -123,10 +136,14 @@ func appendStrings(dst []byte, strings map[string]string) []byte {
 // of id and result is taken as it is; null stands for an empty one. The result
 // comes last, so that [ScanHead] needn't read it.
 func AppendResult(dst, id, result []byte) []byte {
-	dst = appendReply(dst, id)
-	dst = append(dst, `"result":`...)
-	dst = appendRaw(dst, result)
-	return append(dst, '}')
+	dst = appendRaw(AppendResultHead(dst, id), result)
+	return append(dst, Closing...)
+}
+
+// AppendResultHead appends what comes before the result of a reply to dst and returns
+// it. What comes behind it is [Closing].
+func AppendResultHead(dst, id []byte) []byte {
+	return append(appendReply(dst, id), `"result":`...)
 }
 
 // AppendFailure appends a reply with an error to dst and returns it. The raw

@@ -1,6 +1,10 @@
 package majordomo
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/mdpmesh/mesh/internal/jsonrpc"
+)
 
 // arena cuts the slices that outgoing messages are made of from chunks, so that
 // a message costs a fraction of an allocation. Chunks are never used again; the
@@ -15,6 +19,14 @@ type arena struct {
 // MaxReused is the size up to which memory of messages to connections that copy is
 // used again. Such a connection keeps nothing of frames of that size.
 const MaxReused = 2 << 10
+
+// JoinFrom is the size in bytes from which params and results aren't copied into their
+// envelope where the connection joins frames (transport.Joiner): it is sent in three
+// pieces, and what is in the middle stays where it is.
+const JoinFrom = 16 << 10
+
+// closing is the last piece of such an envelope.
+var closing = []byte(jsonrpc.Closing)
 
 const (
 	arenaFrames = 128

@@ -222,12 +222,17 @@ func (s *ClientSession) transmit(l *clientLink, c *Call) {
 // dispatch sends c on l as leg.
 func (s *ClientSession) dispatch(l *clientLink, c *Call, leg *callLeg) {
 	p := &c.progress
-	body := c.Body
+	body, joined := c.Body, 0
 	if !s.cfg.Opaque {
 		if !c.Notify {
 			s.assign(c, leg)
 		}
-		body = append(s.memory(l).frames(1), s.envelope(l, c, leg))
+		head := s.head(l, c, leg)
+		if l.joins && len(c.Params) >= JoinFrom {
+			body, joined = s.pieces(l, c, &head), 3
+		} else {
+			body = append(s.memory(l).frames(1), s.envelope(l, c, &head))
+		}
 	}
 	if p.sends == 0 {
 		s.earnRetries()
@@ -236,7 +241,7 @@ func (s *ClientSession) dispatch(l *clientLink, c *Call, leg *callLeg) {
 	}
 	s.counts.Sent++
 	p.sends++
-	s.send(l, c, &mdp.Command{Version: s.cfg.Speak.version(), Kind: mdp.ClientRequest, Service: c.Service, Body: body})
+	s.send(l, c, &mdp.Command{Version: s.cfg.Speak.version(), Kind: mdp.ClientRequest, Service: c.Service, Body: body}, joined)
 	leg.link, leg.at, leg.timed = l, s.now, false
 	l.out.pushBack(&leg.place, c)
 }
@@ -257,8 +262,8 @@ func (s *ClientSession) assign(c *Call, leg *callLeg) {
 	leg.id = (sl.generation<<s.slotBits | uint64(at)) & maxID
 }
 
-// envelope writes c's request for the broker at l.
-func (s *ClientSession) envelope(l *clientLink, c *Call, leg *callLeg) []byte {
+// head returns what c's request says to the broker at l besides its params.
+func (s *ClientSession) head(l *clientLink, c *Call, leg *callLeg) jsonrpc.RequestHead {
 	p := &c.progress
 	attempt := 1 + p.reached
 	if leg == p.hedge {
@@ -274,13 +279,25 @@ func (s *ClientSession) envelope(l *clientLink, c *Call, leg *callLeg) []byte {
 	if !l.plain {
 		head.Window = c.Window // nobody can be given credit through a plain broker
 	}
+	return head
+}
+
+// pieces returns c's request as three pieces of one frame, with its params where they are.
+func (s *ClientSession) pieces(l *clientLink, c *Call, head *jsonrpc.RequestHead) [][]byte {
+	memory := s.memory(l)
+	return append(memory.frames(3), jsonrpc.AppendRequestHead(memory.bytes(c.progress.size-len(c.Params)), head), c.Params, closing)
+}
+
+// envelope writes c's request for the broker at l.
+func (s *ClientSession) envelope(l *clientLink, c *Call, head *jsonrpc.RequestHead) []byte {
+	size := c.progress.size
 	if l.copies {
-		return jsonrpc.AppendRequest(s.reused.bytes(p.size), &head, c.Params)
+		return jsonrpc.AppendRequest(s.reused.bytes(size), head, c.Params)
 	}
-	if p.size > maxScratch {
-		return jsonrpc.AppendRequest(make([]byte, 0, p.size), &head, c.Params)
+	if size > maxScratch {
+		return jsonrpc.AppendRequest(make([]byte, 0, size), head, c.Params)
 	}
-	s.scratch = jsonrpc.AppendRequest(s.scratch[:0], &head, c.Params)
+	s.scratch = jsonrpc.AppendRequest(s.scratch[:0], head, c.Params)
 	return bytes.Clone(s.scratch) // as small as can be: size is what it has at most
 }
 

@@ -88,6 +88,7 @@ type ClientEvent struct {
 	Kind     ClientEventKind
 	Conn     uint64
 	Copies   bool // ClientDialed: Conn keeps nothing of small messages (MaxReused)
+	Joins    bool // ClientDialed: Conn takes messages with a frame in pieces (ClientAction.Joined)
 	Call     *Call
 	N        int
 	Bytes    int
@@ -171,6 +172,7 @@ type ClientAction struct {
 	Broker  int
 	Call    *Call // ClientSend: whose request Message is; nil: the session's own
 	Message [][]byte
+	Joined  int      // ClientSend: how many frames at the end of Message are pieces of one; 0: none
 	Result  []byte   // ClientPart, ClientDone: raw JSON; nil where the reply isn't JSON-RPC
 	Body    [][]byte // ClientPart, ClientDone: the frames of the reply
 	Failure *Failure // ClientDone: why it failed; nil: it didn't

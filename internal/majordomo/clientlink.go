@@ -36,6 +36,7 @@ type clientLink struct {
 	state    linkState
 	plain    bool
 	copies   bool // the connection keeps nothing of small messages
+	joins    bool // the connection takes a frame in pieces
 	identity brokerIdentity
 	interval time.Duration
 	liveness int
@@ -96,7 +97,7 @@ func (s *ClientSession) dial(b *clientBroker) {
 	s.arm(l, s.now+s.cfg.DialTimeout)
 }
 
-func (s *ClientSession) dialed(conn uint64, copies bool) {
+func (s *ClientSession) dialed(conn uint64, copies, joins bool) {
 	l := s.link(conn)
 	if l == nil {
 		s.hangup(conn)
@@ -106,7 +107,7 @@ func (s *ClientSession) dialed(conn uint64, copies bool) {
 		return
 	}
 	s.wheel.stop(&l.timer)
-	l.copies = copies
+	l.copies, l.joins = copies, joins
 	l.heard, l.sent = s.now, s.now
 	if l.plain {
 		s.serve(l)
@@ -399,12 +400,12 @@ func (s *ClientSession) unponged(l *clientLink, ev *ClientEvent) {
 // sendOwn sends a management request of the session itself.
 func (s *ClientSession) sendOwn(l *clientLink, service, body []byte) {
 	c := mdp.Command{Version: mdp.V02, Kind: mdp.ClientRequest, Service: service, Body: append(s.memory(l).frames(1), body)}
-	s.send(l, nil, &c)
+	s.send(l, nil, &c, 0)
 }
 
-func (s *ClientSession) send(l *clientLink, c *Call, cmd *mdp.Command) {
+func (s *ClientSession) send(l *clientLink, c *Call, cmd *mdp.Command, joined int) {
 	l.sent = s.now
-	s.act(ClientAction{Kind: ClientSend, Conn: l.conn, Call: c, Message: cmd.AppendTo(s.memory(l).frames(cmd.Len()))})
+	s.act(ClientAction{Kind: ClientSend, Conn: l.conn, Call: c, Message: cmd.AppendTo(s.memory(l).frames(cmd.Len())), Joined: joined})
 }
 
 // memory is what messages to l are made in.

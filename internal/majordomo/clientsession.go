@@ -145,7 +145,7 @@ func (s *ClientSession) Step(now time.Time, ev *ClientEvent) []ClientAction {
 	case ClientUnsent:
 		s.unsent(ev)
 	case ClientDialed:
-		s.dialed(ev.Conn, ev.Copies)
+		s.dialed(ev.Conn, ev.Copies, ev.Joins)
 	case ClientDialFailed, ClientLost:
 		if l := s.link(ev.Conn); l != nil {
 			s.lost(l, ev.Err)

@@ -30,12 +30,14 @@ type WorkerEvent struct {
 	Kind     WorkerEventKind
 	Conn     uint64
 	Copies   bool // WorkerDialed: Conn keeps nothing of small messages (MaxReused)
+	Joins    bool // WorkerDialed: Conn takes messages with a frame in pieces (WorkerAction.Joined)
 	Command  mdp.Command
 	Envelope jsonrpc.Envelope // of the command's body, where that is one frame
 	Err      error
 	Message  [][]byte // WorkerUnsent
 	Job      *Job     // WorkerReply: no longer the driver's where Final is set
 	Body     [][]byte // WorkerReply: at least one frame; the session keeps the frames, not the slice
+	Joined   int      // WorkerReply that is Final, to a job that Joins: how many frames at the end of Body are pieces of one; 0: none
 	Final    bool
 	Brokers  []int // WorkerBrokers: their numbers, each once; the session keeps nothing of it
 }
@@ -86,6 +88,7 @@ type WorkerAction struct {
 	Conn       uint64
 	Broker     int // WorkerDial, WorkerAccepted, WorkerNote
 	Message    [][]byte
+	Joined     int // WorkerSend: how many frames at the end of Message are pieces of one; 0: none
 	Job        *Job
 	N          int
 	Registered *Registered // WorkerAccepted: what the broker answered; nil where it is plain

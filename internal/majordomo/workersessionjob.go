@@ -25,6 +25,8 @@ type Job struct {
 	// Copies says that the connection keeps nothing of a reply up to MaxReused: once it
 	// was sent, its memory may be used again.
 	Copies bool
+	// Joins says that the connection takes the last frame of a final reply in pieces.
+	Joins bool
 	// Data belongs to the driver. It stays with the job when the session uses it
 	// for another request.
 	Data any
@@ -94,7 +96,7 @@ func (l *workerLink) run(ev *WorkerEvent, address *mdp.Address, registered bool)
 	} else {
 		j = &Job{}
 	}
-	j.link, j.MaxMessage, j.Copies = l, l.identity.MaxMessage, l.copies
+	j.link, j.MaxMessage, j.Copies, j.Joins = l, l.identity.MaxMessage, l.copies, l.joins
 	j.address, j.Envelope, j.Body = ev.Command.Address, ev.Envelope, ev.Command.Body
 	j.Attempt, j.Service, j.Caller = int(address.Attempt), int(address.Service), address.Caller
 	if address.Remaining != mdp.NoDeadline {
@@ -188,7 +190,7 @@ func (s *WorkerSession) reply(ev *WorkerEvent) {
 		}
 		return
 	case l != nil:
-		l.final(j, ev.Body)
+		l.final(j, ev.Body, ev.Joined)
 	default:
 		s.orphans--
 		s.shares.unsettled = true
@@ -204,16 +206,16 @@ func (s *WorkerSession) reply(ev *WorkerEvent) {
 }
 
 // final sends the last word on j.
-func (l *workerLink) final(j *Job, body [][]byte) {
+func (l *workerLink) final(j *Job, body [][]byte, joined int) {
 	switch {
 	case j.large && j.RPC():
-		body = failureBody(j.Envelope.ID, jsonrpc.CodeTooLarge, tooLarge)
+		body, joined = failureBody(j.Envelope.ID, jsonrpc.CodeTooLarge, tooLarge), 0
 	case j.large:
-		body = emptyReply
+		body, joined = emptyReply, 0
 	case len(j.kept) > 0:
 		body = append(j.kept, body...)
 	}
-	l.send(&mdp.Command{Version: l.version(), Kind: mdp.WorkerFinal, Address: j.address, Body: body})
+	l.sendJoined(&mdp.Command{Version: l.version(), Kind: mdp.WorkerFinal, Address: j.address, Body: body}, joined)
 	l.unhold()
 	j.waited.unlink()
 	if j.indexed {

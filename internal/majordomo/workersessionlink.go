@@ -63,6 +63,7 @@ type workerLink struct {
 
 	// The one alarm means: dial again, give up a dial, or look after heartbeats.
 	copies   bool // the connection keeps nothing of small messages
+	joins    bool // the connection takes a frame in pieces
 	armed    bool
 	alarm    time.Duration
 	interval time.Duration
@@ -85,7 +86,7 @@ func newWorkerLink(s *WorkerSession, broker int) *workerLink {
 func (l *workerLink) take(ev *WorkerEvent) {
 	switch {
 	case ev.Kind == WorkerDialed:
-		l.copies = ev.Copies
+		l.copies, l.joins = ev.Copies, ev.Joins
 		l.dialed()
 	case ev.Kind == WorkerDialFailed:
 		if l.state == workerDialing {
@@ -113,14 +114,17 @@ func (l *workerLink) note(text string, err error) {
 	l.session.act(WorkerAction{Kind: WorkerNote, Broker: l.broker, Text: text, Err: err})
 }
 
-func (l *workerLink) send(c *mdp.Command) {
+func (l *workerLink) send(c *mdp.Command) { l.sendJoined(c, 0) }
+
+// sendJoined sends a command of which so many frames at the end are pieces of one.
+func (l *workerLink) sendJoined(c *mdp.Command, joined int) {
 	s := l.session
 	l.sent = s.now
 	memory := &s.arena
 	if l.copies {
 		memory = &s.reused
 	}
-	s.act(WorkerAction{Kind: WorkerSend, Conn: l.conn, Message: c.AppendTo(memory.frames(c.Len()))})
+	s.act(WorkerAction{Kind: WorkerSend, Conn: l.conn, Message: c.AppendTo(memory.frames(c.Len())), Joined: joined})
 }
 
 func (l *workerLink) wakeAt(at time.Duration) {

@@ -106,4 +106,6 @@ func (c Config) validate() error { return (*sockets.Config)(&c).Validate("zmq") 
 
 // cost returns what m counts for in a queue, or an error for a message that
 // must not be sent.
-func (c *Config) cost(m transport.Message) (int, error) { return (*sockets.Config)(c).Cost("zmq", m) }
+func (c *Config) cost(m transport.Message) (int, error) {
+	return (*sockets.Config)(c).Cost("zmq", m, len(m))
+}

@@ -105,6 +105,8 @@ func (c Config) withDefaults() Config {
 // validate returns an error that names the first field that can't be meant.
 func (c Config) validate() error { return (*sockets.Config)(&c).Validate("zmtp") }
 
-// cost returns what m counts for in a queue, or an error for a message that
-// must not be sent.
-func (c *Config) cost(m transport.Message) (int, error) { return (*sockets.Config)(c).Cost("zmtp", m) }
+// cost returns what m, which is so many frames, counts for in a queue, or an error for
+// a message that must not be sent.
+func (c *Config) cost(m transport.Message, frames int) (int, error) {
+	return (*sockets.Config)(c).Cost("zmtp", m, frames)
+}

@@ -1,10 +1,13 @@
 package zmtp
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +23,10 @@ type conn struct {
 	over    error // why Serve found that the connection ended; belongs to Serve
 }
 
-var _ transport.Conn = (*conn)(nil)
+var (
+	_ transport.Conn   = (*conn)(nil)
+	_ transport.Joiner = (*conn)(nil)
+)
 
 func newConn(t *Transport, opened net.Conn) (*conn, error) {
 	c := &conn{}
@@ -30,7 +36,19 @@ func newConn(t *Transport, opened net.Conn) (*conn, error) {
 	return c, nil
 }
 
-func (c *conn) Send(m transport.Message) error { return c.offer(m) }
+func (c *conn) Send(m transport.Message) error { return c.offer(m, 1) }
+
+// SendJoined refers to large pieces where they are. Encryption needs them in one place,
+// so that they are copied there first.
+func (c *conn) SendJoined(m transport.Message, n int) error {
+	if n < 1 || n > len(m) {
+		return fmt.Errorf("zmtp: SendJoined: %d frames of %d can't be joined", n, len(m))
+	}
+	if c.secrecy != nil {
+		m, n = append(slices.Clip(m[:len(m)-n]), bytes.Join(m[len(m)-n:], nil)), 1
+	}
+	return c.offer(m, n)
+}
 
 func (c *conn) Close() error {
 	c.end(transport.ErrClosed, false)

@@ -42,20 +42,25 @@ func (o *out) reset() {
 	o.messages, o.cost = 0, 0
 }
 
-// message adds the frames of m.
-func (o *out) message(m transport.Message) {
-	last := len(m) - 1
-	for i, frame := range m {
-		flags := wire.More
-		if i == last {
-			flags = 0
-		}
-		o.scratch = wire.AppendHeader(o.scratch, flags, len(frame))
-		if len(frame) < copyBelow {
-			o.scratch = append(o.scratch, frame...)
-		} else {
-			o.refer(frame)
-		}
+// message adds the frames of m, whose last ones, joined of them, are one.
+func (o *out) message(m transport.Message, joined int) {
+	last := m[len(m)-joined:]
+	for _, frame := range m[:len(m)-joined] {
+		o.scratch = wire.AppendHeader(o.scratch, wire.More, len(frame))
+		o.bytes(frame)
+	}
+	o.scratch = wire.AppendHeader(o.scratch, 0, last.Size())
+	for _, piece := range last {
+		o.bytes(piece)
+	}
+}
+
+// bytes adds what is small, and refers to what isn't.
+func (o *out) bytes(b []byte) {
+	if len(b) < copyBelow {
+		o.scratch = append(o.scratch, b...)
+	} else {
+		o.refer(b)
 	}
 }
 

@@ -44,7 +44,7 @@ func (p *peer) name(number uint64) {
 func (p *peer) Identity() transport.Identity { return p.identity }
 
 func (p *peer) Send(m transport.Message) error {
-	err := p.offer(m)
+	err := p.offer(m, 1)
 	if err == transport.ErrFull { //nolint:errorlint // the sentinel itself, on the hot path
 		p.end(transport.ErrSlowPeer, true)
 		return transport.ErrSlowPeer

@@ -41,22 +41,22 @@ func (k *link) CopiesBelow() int {
 	return copyBelow
 }
 
-// offer puts m in line. Where there is no room it has what waits written first: a crowd
-// of messages may come before anybody flushes, and then it isn't the other side that
-// is slow.
-func (k *link) offer(m transport.Message) error {
-	err := k.enqueue(m)
+// offer puts m in line, whose last frames, joined of them, are one. Where there is no room
+// it has what waits written first: a crowd of messages may come before anybody flushes,
+// and then it isn't the other side that is slow.
+func (k *link) offer(m transport.Message, joined int) error {
+	err := k.enqueue(m, joined)
 	if err == transport.ErrFull { //nolint:errorlint // the sentinel itself, on the hot path
 		k.Flush()
-		err = k.enqueue(m)
+		err = k.enqueue(m, joined)
 	}
 	return err
 }
 
 // enqueue puts m in line, in the form in which it goes out. What is to be encrypted is
 // kept as it is: that takes too long for whoever sends.
-func (k *link) enqueue(m transport.Message) error {
-	cost, err := k.cfg.cost(m)
+func (k *link) enqueue(m transport.Message, joined int) error {
+	cost, err := k.cfg.cost(m, len(m)-joined+1)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (k *link) enqueue(m transport.Message) error {
 		return nil
 	}
 	o := k.room()
-	o.message(m)
+	o.message(m, joined)
 	o.cost += cost
 	o.messages++
 	return nil

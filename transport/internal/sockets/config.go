@@ -63,18 +63,18 @@ func (c *Config) Validate(name string) error {
 // FrameOverhead is what a frame holds beside its bytes: its slice header.
 const FrameOverhead = 24
 
-// Cost returns what m counts for in a queue, or an error for a message that must
-// not be sent by the package of that name.
-func (c *Config) Cost(name string, m transport.Message) (int, error) {
+// Cost returns what m, which is so many frames, counts for in a queue, or an error for
+// a message that must not be sent by the package of that name.
+func (c *Config) Cost(name string, m transport.Message, frames int) (int, error) {
 	if len(m) == 0 {
 		return 0, transport.ErrEmpty
 	}
 	size := m.Size()
-	if len(m) > c.MaxFrames || size > c.MaxMessageBytes {
+	if frames > c.MaxFrames || size > c.MaxMessageBytes {
 		return 0, fmt.Errorf("%s: %d bytes in %d frames, at most %d in %d are allowed: %w",
-			name, size, len(m), c.MaxMessageBytes, c.MaxFrames, transport.ErrTooLarge)
+			name, size, frames, c.MaxMessageBytes, c.MaxFrames, transport.ErrTooLarge)
 	}
-	return size + FrameOverhead*len(m), nil
+	return size + FrameOverhead*frames, nil
 }
 
 // ServerKey returns the key that the broker at the endpoint must have; nil: there

@@ -119,13 +119,13 @@ func TestValidate(t *testing.T) {
 func TestCost(t *testing.T) {
 	t.Parallel()
 	c := Config{MaxFrames: 2, MaxMessageBytes: 10}
-	_, err := c.Cost("tea", nil)
+	_, err := c.Cost("tea", nil, 0)
 	require.ErrorIs(t, err, transport.ErrEmpty)
-	cost, err := c.Cost("tea", transport.Message{make([]byte, 4), make([]byte, 6)})
+	cost, err := c.Cost("tea", transport.Message{make([]byte, 4), make([]byte, 6)}, 2)
 	require.NoError(t, err)
 	require.Equal(t, 10+2*FrameOverhead, cost)
 	for _, m := range []transport.Message{{{}, {}, {}}, {make([]byte, 11)}, {make([]byte, 5), make([]byte, 6)}} {
-		_, err := c.Cost("tea", m)
+		_, err := c.Cost("tea", m, len(m))
 		require.ErrorIs(t, err, transport.ErrTooLarge)
 		require.ErrorContains(t, err, "tea: ")
 		require.ErrorContains(t, err, "at most 10 in 2 are allowed")
