@@ -222,7 +222,9 @@ func (c *Client) Call(ctx context.Context, method string, params, result any, op
 }
 
 // CallRaw is Call with raw JSON: params is an object, an array, or nil or null for
-// none. It is sent as it is; anything else is [ErrInvalidParams] at once.
+// none. It is sent as it is; anything else is [ErrInvalidParams] at once. It must not be
+// written to any more, also when the call has ended: a request that was given up may still
+// be on its way out, and what is large goes out from where it is.
 func (c *Client) CallRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) (json.RawMessage, error) {
 	params, err := readParams(params)
 	if err != nil {

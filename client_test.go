@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -572,15 +573,42 @@ func TestClientLimits(t *testing.T) {
 	})
 }
 
+// joining is a transport whose connections take frames in pieces.
+type joining struct {
+	transport.Transport
+	joined *atomic.Int64 // messages that were
+}
+
+func (j joining) Dial(ctx context.Context, to transport.Endpoint) (transport.Conn, error) {
+	c, err := j.Transport.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return joiningConn{c, j.joined}, nil
+}
+
+type joiningConn struct {
+	transport.Conn
+	joined *atomic.Int64
+}
+
+func (c joiningConn) SendJoined(m transport.Message, n int) error {
+	c.joined.Add(1)
+	whole := len(m) - n
+	return c.Send(append(slices.Clone(m[:whole]), bytes.Join(m[whole:], nil)))
+}
+
 func TestClientSizes(t *testing.T) {
 	t.Parallel()
 	large := json.RawMessage(`["` + strings.Repeat("x", 20_000) + `"]`)
 	tests := map[string]struct {
 		broker, network int
-		local           bool
+		local, joins    bool
 	}{
-		"of the transport": {network: 10_000, local: true},
-		"of the broker":    {broker: 10_000},
+		"of the transport":                     {network: 10_000, local: true},
+		"of the broker":                        {broker: 10_000},
+		"of a transport that takes pieces":     {network: 10_000, local: true, joins: true},
+		"of the broker, with such a transport": {broker: 10_000, joins: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -593,8 +621,13 @@ func TestClientSizes(t *testing.T) {
 					HandleRaw("rant", func(context.Context, json.RawMessage) (json.RawMessage, error) {
 						return nil, mesh.Errorf(1000, "%s", large)
 					})
+				var network transport.Transport = inproc.New(inproc.Config{MaxMessageBytes: test.network})
+				var joined atomic.Int64
+				if test.joins {
+					network = joining{network, &joined}
+				}
 				m := callStart(t, mesh.Config{
-					Transport: inproc.New(inproc.Config{MaxMessageBytes: test.network}),
+					Transport: network,
 					Broker:    mesh.BrokerConfig{Limits: mesh.Limits{MessageBytes: test.broker}},
 				}, tea)
 				start := time.Now()
@@ -612,6 +645,7 @@ func TestClientSizes(t *testing.T) {
 				}
 				require.NoError(t, m.Client().Call(t.Context(), "tea.brew", nil, nil), "the connections live on")
 				require.Zero(t, time.Since(start))
+				require.Equal(t, test.joins, joined.Load() > 0)
 				s, err := m.Broker().Snapshot(t.Context())
 				require.NoError(t, err)
 				require.Zero(t, s.Counts.Requeued)

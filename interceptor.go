@@ -19,7 +19,7 @@ type Invocation struct {
 	// Service and Method name what is called: "tea", "brew".
 	Service, Method string
 	// Params are the parameters, raw JSON. An interceptor must not write to
-	// them; it may put others in their place.
+	// them; it may put others in their place, and doesn't write to those any more.
 	Params json.RawMessage
 	// Strings are the free strings that travel with the call. At the worker they
 	// are what the caller sent; at the client, what will be sent. Nil where

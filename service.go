@@ -70,7 +70,8 @@ func (s *Service) Handle(handlers ...Handler) *Service {
 
 // HandleRaw adds a method that works on raw JSON: params is an object or an array,
 // and what the function returns is any JSON value; the caller of one that returns
-// something else gets [ErrInternal]. The schemas that the options [Params] and
+// something else gets [ErrInternal]. Neither is written to any more: what is returned
+// may be sent later, from where it is. The schemas that the options [Params] and
 // [Result] give are its contract. The name is the method's own, without the
 // service's. HandleRaw panics on a bad or taken name and on a schema
 // that can't be compiled, as that is a mistake in the program.

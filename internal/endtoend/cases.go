@@ -151,6 +151,9 @@ func testLarge(b *bed) {
 		got, err := c.CallRaw(b.ctx, "svc.echo", params)
 		require.NoError(b, err)
 		require.Equal(b, string(params), string(got))
+		got, err = c.CallRaw(mesh.WithStrings(b.ctx, map[string]string{"large": string(params)}), "svc.echo", params)
+		require.NoError(b, err)
+		require.Equal(b, string(params), string(got))
 	}
 }
 

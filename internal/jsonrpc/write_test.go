@@ -56,6 +56,10 @@ func TestAppendRequest(t *testing.T) {
 			require.Equal(t, "before"+test.want, string(body))
 			checkScan(t, body[6:])
 			checkHead(t, body[6:], &test.head)
+			if test.params != "" {
+				head := jsonrpc.AppendRequestHead([]byte("before"), &test.head)
+				require.Equal(t, "before"+test.want, string(head)+test.params+jsonrpc.Closing)
+			}
 		})
 	}
 }
@@ -119,6 +123,10 @@ func TestAppendResult(t *testing.T) {
 		jsonrpc.Scan(body[6:], &e)
 		require.Equal(t, jsonrpc.Result, e.Kind)
 		checkScan(t, body[6:])
+		if test.result != "" {
+			head := jsonrpc.AppendResultHead([]byte("before"), []byte(test.id))
+			require.Equal(t, "before"+test.want, string(head)+test.result+jsonrpc.Closing)
+		}
 	}
 }
 

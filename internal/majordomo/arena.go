@@ -20,10 +20,11 @@ type arena struct {
 // used again. Such a connection keeps nothing of frames of that size.
 const MaxReused = 2 << 10
 
-// JoinFrom is the size in bytes from which params and results aren't copied into their
+// JoinFrom is the size in bytes from which params and results aren't copied into an
 // envelope where the connection joins frames (transport.Joiner): it is sent in three
-// pieces, and what is in the middle stays where it is.
-const JoinFrom = 16 << 10
+// pieces, of which they are the second. Smaller envelopes are made in memory that is used
+// again.
+const JoinFrom = MaxReused
 
 // closing is the last piece of such an envelope.
 var closing = []byte(jsonrpc.Closing)

@@ -228,3 +228,43 @@ func testCopied(b *bed) {
 		}
 	}
 }
+
+// Frames that are joined come as one, and count as one.
+func testJoined(b *bed) {
+	_, c, r := b.connect()
+	for _, end := range []struct {
+		transport.Link
+		take func(int) []transport.Message
+	}{{c.Conn, r.take}, {r.Peer, c.take}} {
+		joiner, ok := end.Link.(transport.Joiner)
+		if !ok {
+			continue
+		}
+		large := bytes.Repeat([]byte("large"), 5000)
+		m := transport.Message{[]byte("a"), {}, []byte("head"), large, {}, []byte("tail"), large}
+		var want []transport.Message
+		for n := 1; n <= len(m); n++ {
+			require.NoError(b.t, joiner.SendJoined(slices.Clone(m), n))
+			want = append(want, append(slices.Clone(m[:len(m)-n]), bytes.Join(m[len(m)-n:], nil)))
+		}
+		send(b.t, end.Link, text("between"))
+		require.Error(b.t, joiner.SendJoined(m, 0))
+		require.Error(b.t, joiner.SendJoined(m, len(m)+1))
+		if b.MaxFrames > 0 {
+			many := slices.Repeat(text("x"), b.MaxFrames+1)
+			require.NoError(b.t, joiner.SendJoined(many, 2))
+			want = append(want, text("between"), append(slices.Clone(many[2:]), []byte("xx")))
+			require.ErrorIs(b.t, joiner.SendJoined(append(many, many[0]), 2), transport.ErrTooLarge)
+		} else {
+			want = append(want, text("between"))
+		}
+		if b.MaxMessageBytes > 0 {
+			half := make([]byte, b.MaxMessageBytes/2)
+			require.ErrorIs(b.t, joiner.SendJoined(transport.Message{half, half, {1, 2}}, 3), transport.ErrTooLarge)
+		}
+		end.Flush()
+		for i, got := range end.take(len(want)) {
+			require.Equal(b.t, sum(want[i]), sum(got), "message %d", i)
+		}
+	}
+}

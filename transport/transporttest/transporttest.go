@@ -68,6 +68,7 @@ var cases = []struct {
 	{"Message/OneToMany", testOneToMany},
 	{"Message/NoReuse", testNoReuse},
 	{"Message/Copied", testCopied},
+	{"Message/Joined", testJoined},
 
 	{"Serve/SentBefore", testSentBeforeServe},
 	{"Serve/ClosedBefore", testClosedBeforeServe},

@@ -26,9 +26,7 @@ func FuzzReader(f *testing.F) {
 		r := reader{cfg: &cfg, command: func([]byte, []byte) error { commands++; return nil }}
 		defer r.stop()
 		for len(b) > 0 {
-			n := copy(r.buffer(), b[:min(piece, len(b))])
-			b = b[n:]
-			r.took(n)
+			b = b[bring(&r, b[:min(piece, len(b))]):]
 			batch, err := r.cut()
 			got = append(got, batch...)
 			if err != nil {

@@ -52,7 +52,8 @@ func (h *handshake) have() []byte { return h.link.in.chunk[h.link.in.begin:h.lin
 
 // read reads what there is, or waits for it.
 func (h *handshake) read() error {
-	n, err := h.link.conn.Read(h.link.in.buffer())
+	b, _ := h.link.in.buffer()
+	n, err := h.link.conn.Read(b)
 	h.link.in.took(n)
 	if n > 0 {
 		return nil

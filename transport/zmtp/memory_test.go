@@ -30,9 +30,7 @@ func TestReaderForgets(t *testing.T) {
 			defer r.stop()
 			read := func(b []byte) (m transport.Message) {
 				for len(b) > 0 {
-					n := copy(r.buffer(), b)
-					b = b[n:]
-					r.took(n)
+					b = b[bring(&r, b):]
 					batch, err := r.cut()
 					require.NoError(t, err)
 					if len(batch) > 0 {
@@ -68,7 +66,7 @@ func TestReaderCutsSlices(t *testing.T) {
 	var other weak.Pointer[byte]
 	for i := range 20 {
 		r.chunk, r.begin, r.end, r.size = nil, 0, 0, 2*size // they share no chunk either
-		r.took(copy(r.buffer(), message(string(make([]byte, size)))))
+		bring(&r, message(string(make([]byte, size))))
 		batch, err := r.cut()
 		require.NoError(t, err)
 		if i == 0 {
@@ -91,7 +89,7 @@ func TestReaderShedsItsBatch(t *testing.T) {
 		defer r.stop()
 		read := func(messages int) {
 			r.resume()
-			r.took(copy(r.buffer(), slices.Repeat(message(""), messages)))
+			bring(&r, slices.Repeat(message(""), messages))
 			batch, err := r.cut()
 			require.NoError(t, err)
 			require.Len(t, batch, messages)
@@ -125,7 +123,7 @@ func TestReaderKeepsLittleForLittle(t *testing.T) {
 		pings := func(every time.Duration) {
 			for range 100 {
 				r.resume()
-				r.took(copy(r.buffer(), ping))
+				bring(&r, ping)
 				batch, err := r.cut()
 				require.NoError(t, err)
 				require.Len(t, batch, 1)

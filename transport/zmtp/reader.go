@@ -67,14 +67,24 @@ type reader struct {
 	plain   []byte   // what decrypted frames are cut from
 }
 
-// buffer returns where to read to.
-func (r *reader) buffer() []byte {
-	if r.ownSize > 0 {
-		if len(r.own) == cap(r.own) {
-			r.own = append(make([]byte, 0, min(2*cap(r.own), r.ownSize)), r.own...)
-		}
-		return r.own[len(r.own):cap(r.own)]
+// buffer returns where to read to: first, and then next, so that one read brings the
+// rest of a large frame and the header of what comes behind it.
+func (r *reader) buffer() (first, next []byte) {
+	if r.ownSize == 0 {
+		return r.room(), nil
 	}
+	if len(r.own) == cap(r.own) {
+		r.own = append(make([]byte, 0, min(2*cap(r.own), r.ownSize)), r.own...)
+	}
+	first = r.own[len(r.own):cap(r.own)]
+	if cap(r.own) == r.ownSize {
+		next = r.room()
+	}
+	return first, next
+}
+
+// room returns where to read to in the chunk.
+func (r *reader) room() []byte {
 	if room := cap(r.chunk) - r.end; room == 0 || room < min(minRead, cap(r.chunk)/4) {
 		r.nextChunk()
 	}
@@ -175,7 +185,9 @@ func (r *reader) stop() {
 // took is told that n bytes were read to the buffer.
 func (r *reader) took(n int) {
 	if r.ownSize > 0 {
-		r.own = r.own[:len(r.own)+n]
+		first := min(n, cap(r.own)-len(r.own))
+		r.own = r.own[:len(r.own)+first]
+		r.end += n - first
 		return
 	}
 	r.end += n

@@ -11,7 +11,7 @@ import (
 // is written goes to a goroutine that waits.
 type socket struct {
 	conn         net.Conn
-	buffer       func() []byte
+	buffer       func() (first, next []byte)
 	wait, resume func() // for systems where a read can be tried
 }
 
@@ -20,6 +20,9 @@ func (s *socket) open(conn net.Conn) error {
 	return nil
 }
 
-func (s *socket) read() (int, error) { return s.conn.Read(s.buffer()) }
+func (s *socket) read() (int, error) {
+	b, _ := s.buffer()
+	return s.conn.Read(b)
+}
 
 func (s *socket) write([][]byte) (int, error) { return 0, syscall.EAGAIN }

@@ -22,9 +22,9 @@ type socket struct {
 	readOnce  func(fd uintptr) bool // made once, as a new one is an allocation
 	writeOnce func(fd uintptr) bool
 
-	buffer   func() []byte // where to read to; asked once there is something
-	wait     func()        // told when there is nothing
-	resume   func()        // told when there may be something again
+	buffer   func() (first, next []byte) // where to read to; asked once there is something
+	wait     func()                      // told when there is nothing
+	resume   func()                      // told when there may be something again
 	waits    bool
 	vector   [][]byte
 	pieces   []iovec
@@ -51,7 +51,8 @@ func (s *socket) open(conn net.Conn) error {
 			s.resume()
 		}
 		for {
-			s.readN, s.readErr = readNow(int(fd), s.buffer())
+			first, next := s.buffer()
+			s.readN, s.readErr = readNow(int(fd), first, next)
 			switch {
 			case errors.Is(s.readErr, unix.EINTR):
 			case errors.Is(s.readErr, unix.EAGAIN):

@@ -42,7 +42,7 @@ func opened(t *testing.T, network, addr string) (dialled, accepted net.Conn) {
 // newSocket returns a socket that reads to b.
 func newSocket(t *testing.T, conn net.Conn, b []byte) *socket {
 	t.Helper()
-	s := &socket{buffer: func() []byte { return b }, wait: func() {}, resume: func() {}}
+	s := &socket{buffer: func() ([]byte, []byte) { return b, nil }, wait: func() {}, resume: func() {}}
 	require.NoError(t, s.open(conn))
 	return s
 }
@@ -92,6 +92,26 @@ func TestSocketNeverBlocks(t *testing.T) {
 		}
 		require.Error(t, err)
 	}
+}
+
+// What is read goes to one place, and then to the next.
+func TestSocketReadsPieces(t *testing.T) {
+	t.Parallel()
+	dialled, accepted := opened(t, "tcp", "127.0.0.1:0")
+	s := newSocket(t, dialled, nil)
+	first, next := make([]byte, 3), make([]byte, 5)
+	s.buffer = func() ([]byte, []byte) { return first, next }
+	_, err := accepted.Write([]byte("teapots"))
+	require.NoError(t, err)
+	n, err := s.read()
+	require.NoError(t, err)
+	if runtime.GOOS == "linux" {
+		require.Equal(t, 7, n)
+		require.Equal(t, "pots", string(next[:4]))
+	} else {
+		require.Equal(t, 3, n)
+	}
+	require.Equal(t, "tea", string(first))
 }
 
 // What is written arrives, also in more pieces than one system call takes, and where

@@ -14,9 +14,16 @@ type iovec = unix.Iovec
 // last, and keep its monitor awake for that, which at one message at a time costs
 // more than the call (docs/performance.md).
 
-// readNow reads what there is.
-func readNow(fd int, b []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // how memory is passed to a system call
+// readNow reads what there is, to first and then to next, which may be empty.
+func readNow(fd int, first, next []byte) (int, error) {
+	if len(next) == 0 {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&first[0])), uintptr(len(first))) //nolint:gosec // how memory is passed to a system call
+		return int(n), failure(errno)
+	}
+	vector := [2]iovec{{Base: &first[0]}, {Base: &next[0]}}
+	vector[0].SetLen(len(first))
+	vector[1].SetLen(len(next))
+	n, _, errno := syscall.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&vector)), uintptr(len(vector))) //nolint:gosec // as above
 	return int(n), failure(errno)
 }
 

@@ -7,7 +7,8 @@ import "golang.org/x/sys/unix"
 // iovec is what writeNow keeps from call to call: nothing.
 type iovec = struct{}
 
-func readNow(fd int, b []byte) (int, error) { return unix.Read(fd, b) }
+// readNow reads what there is to first: x/sys has no call for several pieces here.
+func readNow(fd int, first, _ []byte) (int, error) { return unix.Read(fd, first) }
 
 // writeNow writes the first piece of v: x/sys has no call for several here. Whoever
 // writes comes back with the rest.
