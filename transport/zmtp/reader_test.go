@@ -17,6 +17,9 @@ func bring(r *reader, b []byte) int {
 	first, next := r.buffer()
 	n := copy(first, b)
 	n += copy(next, b[n:])
+	if n == 0 {
+		panic("no room to read to") // a read of nothing would look like the end
+	}
 	r.took(n)
 	return n
 }
