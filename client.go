@@ -255,7 +255,8 @@ func (c *Client) Notify(ctx context.Context, method string, params any, options 
 }
 
 // StreamRaw calls a method that replies with many values by its full name; see
-// [StreamMethod.Call]. A method that replies with one gives that.
+// [StreamMethod.Call]. A method that replies with one gives that. For params holds what
+// [Client.CallRaw] says.
 func (c *Client) StreamRaw(ctx context.Context, method string, params json.RawMessage, options ...CallOption) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		left := false // whatever interceptors make of that

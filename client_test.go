@@ -592,6 +592,8 @@ type joiningConn struct {
 	joined *atomic.Int64
 }
 
+func (joiningConn) CopiesBelow() int { return 1 }
+
 func (c joiningConn) SendJoined(m transport.Message, n int) error {
 	c.joined.Add(1)
 	whole := len(m) - n

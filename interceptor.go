@@ -40,8 +40,8 @@ type Invocation struct {
 	over   *atomic.Bool // at the worker, where there are interceptors: the request has its reply
 }
 
-// Invoker carries out an invocation and returns the result, raw JSON. For a
-// method that streams it returns after the last value.
+// Invoker carries out an invocation and returns the result, raw JSON, to which nobody
+// writes any more. For a method that streams it returns after the last value.
 type Invoker func(ctx context.Context, in *Invocation) (json.RawMessage, error)
 
 // Interceptor wraps an invoker with another. Interceptors run in the order in

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"iter"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +55,7 @@ func misused(t *testing.T, interceptor func(ctx context.Context, next mesh.Invok
 		}).
 		HandleRaw("spill", func(context.Context, json.RawMessage) (json.RawMessage, error) { panic("spilt") })
 	h := hubStart(t, mesh.BrokerConfig{})
-	h.worker(mesh.WorkerConfig{Capacity: 1, Interceptors: []mesh.Interceptor{func(next mesh.Invoker) mesh.Invoker {
+	h.worker(mesh.WorkerConfig{Transport: joining{h.net, new(atomic.Int64)}, Capacity: 1, Interceptors: []mesh.Interceptor{func(next mesh.Invoker) mesh.Invoker {
 		return func(ctx context.Context, in *mesh.Invocation) (json.RawMessage, error) {
 			return interceptor(ctx, next, in)
 		}
@@ -243,6 +245,34 @@ func TestInterceptorMisuse(t *testing.T) {
 		values, err := m.pour(`[1]`)
 		require.NoError(t, err)
 		require.Len(t, values, 100)
+		m.works()
+	})
+
+	hubRun(t, "values while a large result is returned", func(t *testing.T) {
+		first := misuseOnce()
+		large := json.RawMessage(`"` + strings.Repeat("x", 5000) + `"`)
+		m := misused(t, func(ctx context.Context, next mesh.Invoker, in *mesh.Invocation) (json.RawMessage, error) {
+			if !first() {
+				return next(ctx, in)
+			}
+			var began sync.WaitGroup
+			for range 10 {
+				began.Add(1)
+				go func() {
+					for n := range 100 {
+						_ = in.Part(json.RawMessage(`"one"`))
+						if n == 0 {
+							began.Done()
+						}
+					}
+				}()
+			}
+			began.Wait()
+			return large, nil
+		})
+		values, err := m.pour(`[1]`)
+		require.NoError(t, err)
+		require.Equal(t, string(large), values[len(values)-1])
 		m.works()
 	})
 

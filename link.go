@@ -139,11 +139,12 @@ func (l *link) dialed(id uint64, conn transport.Conn) bool {
 }
 
 // abilities says whether a connection keeps nothing of messages whose memory a session
-// uses again, and whether it takes a frame in pieces.
+// uses again, and whether it takes a frame in pieces. A connection that keeps everything,
+// as one that encrypts does, would put the pieces together first, while the session waits.
 func abilities(conn transport.Conn) (copies, joins bool) {
 	c, ok := conn.(transport.Copier)
 	_, joins = conn.(transport.Joiner)
-	return ok && c.CopiesBelow() > majordomo.MaxReused, joins
+	return ok && c.CopiesBelow() > majordomo.MaxReused, joins && ok && c.CopiesBelow() > 0
 }
 
 // send queues a message on a connection, and adds the connection to those that

@@ -24,7 +24,8 @@ type opaqueLinks struct {
 // frames of its reply, those of partial replies first. What is in them is up to
 // both sides: there are no errors but those of this side (*[Error]), and no
 // retries; a request that its broker can't serve times out. Without a deadline in
-// ctx the client's default holds. A body is at least one frame.
+// ctx the client's default holds. A body is at least one frame; nobody writes to it any
+// more.
 func (c *Client) Request(ctx context.Context, service string, body [][]byte) ([][]byte, error) {
 	if err := mdp.CheckService([]byte(service)); err != nil {
 		return nil, &Error{Code: CodeNoService, Local: true, Message: err.Error(), cause: err}

@@ -21,8 +21,9 @@ type Service struct {
 }
 
 // OpaqueHandler serves the requests to a service that are no JSON-RPC: frames in,
-// frames out, as plain Majordomo has them. An error becomes a reply of no frames
-// but one empty one, since such callers know no errors; the worker logs it.
+// frames out, as plain Majordomo has them; nobody writes to either any more. An error
+// becomes a reply of no frames but one empty one, since such callers know no errors; the
+// worker logs it.
 type OpaqueHandler func(ctx context.Context, body [][]byte) ([][]byte, error)
 
 // NewService returns a service without methods. The name is 1 to 255 bytes of
@@ -70,9 +71,9 @@ func (s *Service) Handle(handlers ...Handler) *Service {
 
 // HandleRaw adds a method that works on raw JSON: params is an object or an array,
 // and what the function returns is any JSON value; the caller of one that returns
-// something else gets [ErrInternal]. Neither is written to any more: what is returned
-// may be sent later, from where it is. The schemas that the options [Params] and
-// [Result] give are its contract. The name is the method's own, without the
+// something else gets [ErrInternal]. The function writes to neither, also after it has
+// returned: the result may be sent later, from where it is. The schemas that the options
+// [Params] and [Result] give are its contract. The name is the method's own, without the
 // service's. HandleRaw panics on a bad or taken name and on a schema
 // that can't be compiled, as that is a mistake in the program.
 func (s *Service) HandleRaw(name string, handle func(ctx context.Context, params json.RawMessage) (json.RawMessage, error), options ...MethodOption) *Service {

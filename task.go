@@ -92,8 +92,8 @@ func (t *task) serve() [][]byte {
 	}
 	switch {
 	case t.job.Joins && len(result) >= majordomo.JoinFrom:
-		t.joined = 3
-		t.reply = [3][]byte{jsonrpc.AppendResultHead(make([]byte, 0, len(env.ID)+resultOverhead), env.ID), result, closing}
+		head := jsonrpc.AppendResultHead(make([]byte, 0, len(env.ID)+resultOverhead), env.ID)
+		t.reply, t.joined = majordomo.Pieces(head, result), len(t.reply)
 		return t.reply[:]
 	case t.job.Copies && len(env.ID)+len(result)+resultOverhead <= majordomo.MaxReused:
 		t.buffer = appendResult(t.buffer[:0], env.ID, result)
@@ -103,8 +103,6 @@ func (t *task) serve() [][]byte {
 	}
 	return t.reply[:1]
 }
-
-var closing = []byte(jsonrpc.Closing)
 
 // sent is called when the session has taken the final reply. What was large isn't kept.
 func (t *task) sent() { t.reply, t.joined = [3][]byte{}, 0 }
@@ -281,7 +279,11 @@ func over(ctx context.Context) error {
 }
 
 func (t *task) send(body [][]byte, final bool) {
-	t.worker.link.reply(workerWork{kind: majordomo.WorkerReply, task: t, body: body, joined: t.joined, final: final})
+	w := workerWork{kind: majordomo.WorkerReply, task: t, body: body, final: final}
+	if final { // a part may be sent while the final reply is being made
+		w.joined = t.joined
+	}
+	t.worker.link.reply(w)
 }
 
 func (t *task) runOpaque() [][]byte {

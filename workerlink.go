@@ -64,11 +64,11 @@ func (t *workerTurn) send(l *link, a *majordomo.WorkerAction) {
 	if t.flush, err = l.send(t.flush, a.Conn, a.Message, a.Joined); err == nil {
 		return
 	}
-	whole := len(a.Message) - max(a.Joined, 1)
-	message := append(slices.Clone(a.Message[:whole]), bytes.Join(a.Message[whole:], nil))
-	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: message, Err: err}
-	if !errors.Is(err, transport.ErrTooLarge) {
-		failed = majordomo.WorkerEvent{Kind: majordomo.WorkerLost, Conn: a.Conn, Err: fmt.Errorf("message not sent: %w", err)}
+	failed := majordomo.WorkerEvent{Kind: majordomo.WorkerLost, Conn: a.Conn, Err: fmt.Errorf("message not sent: %w", err)}
+	if errors.Is(err, transport.ErrTooLarge) {
+		whole := len(a.Message) - max(a.Joined, 1)
+		message := append(slices.Clone(a.Message[:whole]), bytes.Join(a.Message[whole:], nil))
+		failed = majordomo.WorkerEvent{Kind: majordomo.WorkerUnsent, Conn: a.Conn, Message: message, Err: err}
 	}
 	t.unsent = append(t.unsent, failed)
 }

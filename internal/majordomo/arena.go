@@ -20,13 +20,14 @@ type arena struct {
 // used again. Such a connection keeps nothing of frames of that size.
 const MaxReused = 2 << 10
 
-// JoinFrom is the size in bytes from which params and results aren't copied into an
-// envelope where the connection joins frames (transport.Joiner): it is sent in three
-// pieces, of which they are the second. Smaller envelopes are made in memory that is used
-// again.
+// JoinFrom is the size in bytes from which params and results aren't copied into their
+// envelope where the connection joins frames (transport.Joiner): it is sent in Pieces.
 const JoinFrom = MaxReused
 
-// closing is the last piece of such an envelope.
+// Pieces returns the pieces of an envelope: what comes before the params or the result,
+// these, and what closes it.
+func Pieces(head, value []byte) [3][]byte { return [...][]byte{head, value, closing} }
+
 var closing = []byte(jsonrpc.Closing)
 
 const (

@@ -69,6 +69,7 @@ type clientConn struct {
 	identity string   // of the run of a broker that answered
 	pings    []string // ids that aren't answered
 	present  int      // how often it was told who the client is
+	joins    bool     // it takes a frame in pieces
 }
 
 func newClientBed(t require.TestingT, cfg ClientConfig) *clientBed {
@@ -202,7 +203,8 @@ func (b *clientBed) check(a *ClientAction) {
 
 func (b *clientBed) checkSend(conn *clientConn, a *ClientAction) {
 	t := b.t
-	cmd, err := mdp.ParseBroker(a.Message)
+	require.True(t, a.Joined == 0 || conn.joins, "pieces on a connection that takes none")
+	cmd, err := mdp.ParseBroker(joinFrames(a.Message, a.Joined))
 	require.NoError(t, err)
 	require.Equal(t, mdp.ClientRequest, cmd.Kind)
 	require.Equal(t, b.cfg.Speak.version(), cmd.Version)
@@ -229,6 +231,8 @@ func (b *clientBed) checkSend(conn *clientConn, a *ClientAction) {
 			want = jsonrpc.Notification
 		}
 		require.Equal(t, want, env.Kind, env.Reason)
+		require.Equal(t, string(a.Call.Params), string(env.Params))
+		require.Equal(t, conn.joins && len(env.Params) >= JoinFrom, a.Joined > 0)
 		require.Equal(t, 1+r.sends-r.refused, env.Meta.Attempt)
 		require.False(t, b.ids[string(env.ID)], "an id is used twice")
 		b.ids[string(env.ID)] = want == jsonrpc.Request
@@ -297,9 +301,9 @@ func (b *clientBed) abort(c *Call, why error) []ClientAction {
 
 func (b *clientBed) dialed(conn uint64) []ClientAction {
 	if c := b.conns[conn]; c != nil {
-		c.up = true
+		c.up, c.joins = true, conn%2 == 1
 	}
-	return b.step(&ClientEvent{Kind: ClientDialed, Conn: conn})
+	return b.step(&ClientEvent{Kind: ClientDialed, Conn: conn, Joins: conn%2 == 1})
 }
 
 func (b *clientBed) dialFailed(conn uint64) []ClientAction {
@@ -401,7 +405,8 @@ func (b *clientBed) sent(actions []ClientAction) string {
 	var bodies []string
 	for i := range actions {
 		if actions[i].Kind == ClientSend {
-			bodies = append(bodies, string(actions[i].Message[len(actions[i].Message)-1]))
+			m := joinFrames(actions[i].Message, actions[i].Joined)
+			bodies = append(bodies, string(m[len(m)-1]))
 		}
 	}
 	require.Len(b.t, bodies, 1)

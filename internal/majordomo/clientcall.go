@@ -229,7 +229,7 @@ func (s *ClientSession) dispatch(l *clientLink, c *Call, leg *callLeg) {
 		}
 		head := s.head(l, c, leg)
 		if l.joins && len(c.Params) >= JoinFrom {
-			body, joined = s.pieces(l, c, &head), 3
+			body, joined = s.pieces(l, c, &head)
 		} else {
 			body = append(s.memory(l).frames(1), s.envelope(l, c, &head))
 		}
@@ -282,10 +282,12 @@ func (s *ClientSession) head(l *clientLink, c *Call, leg *callLeg) jsonrpc.Reque
 	return head
 }
 
-// pieces returns c's request as three pieces of one frame, with its params where they are.
-func (s *ClientSession) pieces(l *clientLink, c *Call, head *jsonrpc.RequestHead) [][]byte {
+// pieces returns c's request in the pieces of one frame, with its params where they are,
+// and how many they are.
+func (s *ClientSession) pieces(l *clientLink, c *Call, head *jsonrpc.RequestHead) ([][]byte, int) {
 	memory := s.memory(l)
-	return append(memory.frames(3), jsonrpc.AppendRequestHead(memory.bytes(c.progress.size-len(c.Params)), head), c.Params, closing)
+	pieces := Pieces(jsonrpc.AppendRequestHead(memory.bytes(c.progress.size-len(c.Params)), head), c.Params)
+	return append(memory.frames(len(pieces)), pieces[:]...), len(pieces)
 }
 
 // envelope writes c's request for the broker at l.

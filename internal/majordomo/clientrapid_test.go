@@ -2,6 +2,7 @@ package majordomo
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,9 @@ func (w *clientWorld) makeCall(t *rapid.T) {
 	} else {
 		c.Key = rapid.SampledFrom([]string{"", "", "k"}).Draw(t, "key")
 		c.Notify = rapid.IntRange(0, 9).Draw(t, "notify") == 0
+		if n := rapid.SampledFrom([]int{0, 0, 1, JoinFrom}).Draw(t, "params"); n > 0 {
+			c.Params = []byte(`["` + strings.Repeat("x", n) + `"]`)
+		}
 	}
 	if c.mayHedge() && rapid.Bool().Draw(t, "hedge") {
 		c.Hedge = 10 * time.Millisecond

@@ -32,7 +32,7 @@ type WorkerSession struct {
 	orphans int // those of them that nobody waits for, since their connection is gone
 	free    []*Job
 
-	crowded bool // one more was joined: there may be more than there are places
+	crowded bool // there may be one that is to be left
 	shares  division
 
 	// The earliest of all alarms. They are compared anew where one was set.
@@ -93,17 +93,22 @@ func (s *WorkerSession) Step(now time.Time, ev *WorkerEvent) []WorkerAction {
 			s.act(WorkerAction{Kind: WorkerHangup, Conn: ev.Conn})
 		}
 	}
-	for s.settle(); s.due(); s.settle() {
+	for s.tidy(); s.due(); s.tidy() {
 		s.fired()
 	}
 	return s.actions
 }
 
-// settle brings shares and places into order.
-func (s *WorkerSession) settle() {
-	for s.balance(); s.crowded; s.balance() {
-		s.crowded = false
-		s.makeRoom()
+// tidy brings places and shares into order.
+func (s *WorkerSession) tidy() {
+	for {
+		if s.crowded {
+			s.crowded = false
+			s.makeRoom()
+		}
+		if s.balance(); !s.crowded {
+			return
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package majordomo
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,7 @@ type workerConn struct {
 	pinged  string          // id of the question who answers, which may come before them
 	may     []int           // shares that the broker may go by
 	owed    map[string]bool // addresses of requests whose FINAL is due
+	joins   bool            // it takes a frame in pieces
 	drained bool            // an operator drained the worker there: it hands over nothing
 	fixed   bool            // it refused a share that it was to have
 }
@@ -231,7 +233,8 @@ func (b *workerBed) checkSend(a *WorkerAction) {
 	require.NotNil(t, conn)
 	require.True(t, conn.up && !conn.over, "sent on a connection that isn't there")
 	require.False(t, conn.goodbye, "sent after DISCONNECT")
-	c, err := mdp.ParseBroker(a.Message)
+	require.True(t, a.Joined == 0 || conn.joins, "pieces on a connection that takes none")
+	c, err := mdp.ParseBroker(joinFrames(a.Message, a.Joined))
 	require.NoError(t, err)
 	want := mdp.V02
 	if b.cfg.Speak == SpeakMDP01 {
@@ -284,9 +287,9 @@ func (b *workerBed) checkSend(a *WorkerAction) {
 
 func (b *workerBed) dialed(conn uint64) []WorkerAction {
 	if c := b.conns[conn]; c != nil && !c.over {
-		c.up = true
+		c.up, c.joins = true, conn%2 == 1
 	}
-	return b.step(&WorkerEvent{Kind: WorkerDialed, Conn: conn})
+	return b.step(&WorkerEvent{Kind: WorkerDialed, Conn: conn, Joins: conn%2 == 1})
 }
 
 func (b *workerBed) dialFailed(conn uint64) []WorkerAction {
@@ -429,13 +432,27 @@ func (b *workerBed) control(token uint64, body string) []WorkerAction {
 	return b.ask(workerAsk{token: token, body: body})
 }
 
-// reply has a handler reply; its last reply gives the job back.
+// reply has a handler reply; its last reply gives the job back, and comes in pieces where
+// the connection takes those.
 func (b *workerBed) reply(j *Job, final bool, body ...string) []WorkerAction {
 	require.Contains(b.t, b.jobs, j)
+	ev := WorkerEvent{Kind: WorkerReply, Job: j, Body: frames(body...), Final: final}
 	if final {
 		delete(b.jobs, j)
+		if last := len(body) - 1; j.Joins && len(body[last]) > 1 {
+			ev.Body, ev.Joined = append(ev.Body[:last], frames(body[last][:1], body[last][1:], "")...), 3
+		}
 	}
-	return b.step(&WorkerEvent{Kind: WorkerReply, Job: j, Body: frames(body...), Final: final})
+	return b.step(&ev)
+}
+
+// joinFrames returns a message as it comes at the other side.
+func joinFrames(m [][]byte, joined int) [][]byte {
+	if joined == 0 {
+		return m
+	}
+	whole := len(m) - joined
+	return append(slices.Clone(m[:whole]), bytes.Join(m[whole:], nil))
 }
 
 // lastSend returns what was sent last on the last connection.
@@ -474,7 +491,7 @@ func workerKinds(actions []WorkerAction) (kinds []string) {
 		switch a := &actions[i]; a.Kind {
 		case WorkerNote:
 		case WorkerSend:
-			c, err := mdp.ParseBroker(a.Message)
+			c, err := mdp.ParseBroker(joinFrames(a.Message, a.Joined))
 			if err != nil {
 				kinds = append(kinds, "rubbish")
 				continue

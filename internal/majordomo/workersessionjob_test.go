@@ -351,10 +351,11 @@ func TestWorkerSessionUnsent(t *testing.T) {
 	j := b.run(workerAsk{token: 1})
 	other := b.run(workerAsk{token: 2})
 	unsent := func(a []WorkerAction) []WorkerAction {
-		c, err := mdp.ParseBroker(a[0].Message)
+		m := joinFrames(a[0].Message, a[0].Joined)
+		c, err := mdp.ParseBroker(m)
 		require.NoError(t, err)
 		b.conns[1].owed[string(c.Address)] = true
-		return b.step(&WorkerEvent{Kind: WorkerUnsent, Conn: 1, Message: a[0].Message, Err: errWorkerCut})
+		return b.step(&WorkerEvent{Kind: WorkerUnsent, Conn: 1, Message: m, Err: errWorkerCut})
 	}
 	a := b.reply(j, true, `{"jsonrpc":"2.0","id":77,"result":"large"}`)
 	a = unsent(a)

@@ -61,9 +61,10 @@ type workerLink struct {
 	asked    uint64          // id of the last one
 	askedAt  time.Duration
 
+	copies bool // the connection keeps nothing of small messages
+	joins  bool // the connection takes a frame in pieces
+
 	// The one alarm means: dial again, give up a dial, or look after heartbeats.
-	copies   bool // the connection keeps nothing of small messages
-	joins    bool // the connection takes a frame in pieces
 	armed    bool
 	alarm    time.Duration
 	interval time.Duration

@@ -103,15 +103,22 @@ func (l *workerLink) rest(until time.Duration) {
 	}
 }
 
-// makeRoom leaves a broker that has no place where more are served than there are places.
+// makeRoom leaves a broker that has no place where more are served than there are places,
+// or where a plain one that has a place waits for a slot: a mesh one would get a share of
+// none meanwhile.
 func (s *WorkerSession) makeRoom() {
-	serving := 0
+	serving, waiting, leaving := 0, false, false
 	for _, l := range s.links {
-		if l.state == workerServing {
+		switch l.state {
+		case workerServing:
 			serving++
+		case workerConnected:
+			waiting = waiting || l.plain && l.placed
+		case workerLeaving, workerLastJobs:
+			leaving = true
 		}
 	}
-	if serving <= s.cfg.MaxBrokers {
+	if serving <= s.cfg.MaxBrokers && (!waiting || leaving) {
 		return
 	}
 	for _, l := range s.links {

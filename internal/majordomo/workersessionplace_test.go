@@ -146,3 +146,28 @@ func TestWorkerSessionLeavesPlainOnes(t *testing.T) {
 	require.True(t, b.conns[1].over)
 	require.True(t, b.conns[2].over)
 }
+
+// TestWorkerSessionPlainOneWaits has no slot for a plain broker but one of those that are
+// to be left.
+func TestWorkerSessionPlainOneWaits(t *testing.T) {
+	t.Parallel()
+	for _, capacity := range []int{1, 2} {
+		b := newWorkerBed(t, WorkerConfig{Speak: SpeakMDP02, Brokers: capacity, MaxBrokers: 2, Registration: Registration{Capacity: capacity}})
+		for conn := range b.dials {
+			b.dialed(conn + 1)
+		}
+		job := b.run(workerAsk{token: 1})
+		busy := b.last
+		b.step(&WorkerEvent{Kind: WorkerBrokers, Brokers: []int{2, 3}})
+		for conn := uint64(capacity); conn < b.dials; conn++ {
+			b.dialed(conn + 1)
+		}
+		require.False(t, b.conns[busy].over, "what it runs is finished")
+		b.last = busy
+		b.reply(job, true, "x")
+		for conn := range uint64(capacity) {
+			require.True(t, b.conns[conn+1].over)
+		}
+		require.Equal(t, capacity, workerPhaseCounts(b.s)[WorkerServes])
+	}
+}

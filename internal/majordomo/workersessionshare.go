@@ -163,7 +163,7 @@ func (l *workerLink) ended() {
 	s := l.session
 	l.tally()
 	switch {
-	case l.jobs.n >= l.share.allowed() || s.shares.held > 0:
+	case l.jobs.n >= l.holds() || s.shares.held > 0:
 		s.shares.unsettled = true
 	case s.shares.full > 0 && l.share.size-l.jobs.n > 1:
 		s.look()
@@ -435,7 +435,9 @@ func (s *WorkerSession) lower() {
 // no room. A plain one can't.
 func (s *WorkerSession) admit() {
 	spare := s.spare()
-	lowering := slices.ContainsFunc(s.links, func(l *workerLink) bool { return l.asking && l.share.allowed() > l.share.want })
+	lowering := slices.ContainsFunc(s.links, func(l *workerLink) bool {
+		return l.asking && !l.share.drained && l.share.allowed() > l.share.want
+	})
 	for _, l := range s.links {
 		switch {
 		case l.state != workerConnected:
@@ -443,6 +445,8 @@ func (s *WorkerSession) admit() {
 			if spare > 0 {
 				l.join(1)
 				spare--
+			} else {
+				s.crowded = true // it may have the place of one that is to be left
 			}
 		case s.shares.over:
 			l.join(1)

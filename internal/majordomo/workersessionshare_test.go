@@ -609,3 +609,48 @@ func TestWorkerSessionJoinsDrained(t *testing.T) {
 	require.Equal(t, 1, b.notesWith("an operator drained"))
 	require.Empty(t, b.pass(2*time.Second))
 }
+
+// TestWorkerSessionDrainedAndSilent has a broker that drained the worker not answer that it
+// is to hand over nothing. It wouldn't anyway, so nobody waits for it.
+func TestWorkerSessionDrainedAndSilent(t *testing.T) {
+	t.Parallel()
+	b := newWorkerBed(t, WorkerConfig{Brokers: 3, Registration: Registration{Capacity: 8}})
+	b.dialed(1)
+	b.last = 1
+	var jobs []*Job
+	for token := range uint64(3) {
+		jobs = append(jobs, b.run(workerAsk{token: token + 1}))
+	}
+	b.answer(1, &Registered{Broker: "a", Incarnation: "1", Draining: true})
+	require.Zero(t, b.conns[1].offers[1].Capacity)
+	b.dialed(2)
+	b.answer(2, &Registered{Broker: "b", Incarnation: "1"})
+	token := uint64(100)
+	fill := func(capacity int) {
+		c := b.conns[2]
+		require.Equal(t, capacity, c.offers[len(c.offers)-1].Capacity)
+		for ; len(c.owed) < capacity; token++ {
+			b.run(workerAsk{token: token})
+		}
+	}
+	fill(3) // the third broker may come
+	b.pass(100 * time.Millisecond)
+	b.answer(2, &Registered{Broker: "b", Incarnation: "1"})
+	fill(5)
+	b.pass(100 * time.Millisecond)
+
+	// What ends there is another's at once.
+	b.last = 1
+	b.reply(jobs[0], true, "x")
+	b.last = 2
+	b.pass(100 * time.Millisecond)
+	b.answer(2, &Registered{Broker: "b", Incarnation: "1"})
+	fill(6)
+
+	// And a broker that comes is told of the worker, though there is no room.
+	b.dialed(3)
+	b.answer(2, &Registered{Broker: "b", Incarnation: "1"})
+	b.pass(100 * time.Millisecond)
+	b.answer(2, &Registered{Broker: "b", Incarnation: "1"})
+	require.NotEmpty(t, b.conns[3].offers)
+}
