@@ -1,6 +1,7 @@
 package zmtp
 
 import (
+	"bytes"
 	"runtime"
 	"slices"
 	"testing"
@@ -154,4 +155,24 @@ func TestReaderKeepsLittleForLittle(t *testing.T) {
 			require.Zero(t, frames)
 		}
 	})
+}
+
+// Memory that wasn't cleared is as large as was asked for, and nobody else's.
+func TestUncleared(t *testing.T) {
+	t.Parallel()
+	var all [][]byte
+	for _, n := range []int{1, 2, minChunk, busyChunk, ownBelow, ownBelow + 1, maxChunk, maxChunk + 13, firstGrant} {
+		for i := range 3 {
+			b := uncleared(n)
+			require.Empty(t, b)
+			require.Equal(t, n, cap(b))
+			b = append(b, bytes.Repeat([]byte{byte(len(all))}, n)...)
+			require.Equal(t, n, cap(b), "it grew, %d", i)
+			all = append(all, b)
+		}
+	}
+	runtime.GC()
+	for i, b := range all {
+		require.Equal(t, len(b), bytes.Count(b, []byte{byte(i)}), "slice %d", i)
+	}
 }

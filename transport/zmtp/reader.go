@@ -74,7 +74,7 @@ func (r *reader) buffer() (first, next []byte) {
 		return r.room(), nil
 	}
 	if len(r.own) == cap(r.own) {
-		r.own = append(make([]byte, 0, min(2*cap(r.own), r.ownSize)), r.own...)
+		r.own = append(uncleared(min(2*cap(r.own), r.ownSize)), r.own...)
 	}
 	first = r.own[len(r.own):cap(r.own)]
 	if cap(r.own) == r.ownSize {
@@ -107,7 +107,8 @@ func (r *reader) nextChunk() {
 	r.size = min(max(r.size, least), max(maxChunk, len(rest)+minRead))
 	next := r.chunk[:cap(r.chunk)]
 	if r.secrecy == nil || len(next) < r.size {
-		next = make([]byte, max(r.size, len(rest)+minRead))
+		size := max(r.size, len(rest)+minRead)
+		next = uncleared(size)[:size]
 	}
 	r.end = copy(next, rest)
 	r.chunk, r.begin = next, 0
@@ -258,7 +259,7 @@ func (r *reader) await(h wire.Header, header int) (bool, error) {
 		if err := r.fits(h.Size); err != nil {
 			return false, err
 		}
-		r.own = append(make([]byte, 0, min(h.Size, firstGrant)), have...)
+		r.own = append(uncleared(min(h.Size, firstGrant)), have...)
 		r.ownSize, r.ownMore = h.Size, h.Flags&wire.More != 0
 		r.begin, r.large = r.end, true
 	case r.begin+header+h.Size > cap(r.chunk):
