@@ -283,13 +283,15 @@ func skipBlocks(b []byte) (n int, all uint64) {
 			break
 		}
 		var seen, low uint64
-		for ; len(at) >= 32; at = at[32:] {
-			v := binary.LittleEndian.Uint64(at)
-			w := binary.LittleEndian.Uint64(at[8:])
-			x := binary.LittleEndian.Uint64(at[16:])
-			y := binary.LittleEndian.Uint64(at[24:])
-			seen |= v | w | x | y
-			low |= (v-controls)&^v | (w-controls)&^w | (x-controls)&^x | (y-controls)&^y
+		for ; len(at) >= 64; at = at[64:] {
+			v := (*[64]byte)(at)
+			v0, v1 := binary.LittleEndian.Uint64(v[0:]), binary.LittleEndian.Uint64(v[8:])
+			v2, v3 := binary.LittleEndian.Uint64(v[16:]), binary.LittleEndian.Uint64(v[24:])
+			v4, v5 := binary.LittleEndian.Uint64(v[32:]), binary.LittleEndian.Uint64(v[40:])
+			v6, v7 := binary.LittleEndian.Uint64(v[48:]), binary.LittleEndian.Uint64(v[56:])
+			seen |= v0 | v1 | v2 | v3 | v4 | v5 | v6 | v7
+			low |= (v0-controls)&^v0 | (v1-controls)&^v1 | (v2-controls)&^v2 | (v3-controls)&^v3 |
+				(v4-controls)&^v4 | (v5-controls)&^v5 | (v6-controls)&^v6 | (v7-controls)&^v7
 		}
 		if low&topBits != 0 { // a borrow sets a bit only above a true one
 			break
