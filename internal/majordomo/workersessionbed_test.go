@@ -355,7 +355,7 @@ func (b *workerBed) mmi(body string) []WorkerAction {
 	case env.Kind == jsonrpc.Result:
 		c.may = c.may[len(c.may)-1:]
 	default:
-		c.fixed = len(c.may) > 1
+		c.fixed = c.fixed || len(c.may) > 1
 		c.may = c.may[:max(len(c.may)-1, 1)]
 	}
 	return b.command(mdp.Command{Kind: mdp.ClientFinal, Service: []byte(mdp.MMIRegister), Body: [][]byte{[]byte(body)}})
