@@ -160,6 +160,8 @@ func (b *workerBed) checkShares() {
 		case c.over || len(c.may) == 0:
 		case c.drained:
 			others += len(c.owed)
+		case c.may[len(c.may)-1] == 0: // it is left, or is to be
+			others += max(slices.Max(c.may), len(c.owed))
 		default:
 			brokers++
 			fixed = fixed || c.fixed
