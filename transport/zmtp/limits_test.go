@@ -76,9 +76,12 @@ func TestLimits(t *testing.T) {
 		first, err := z.Dial(t.Context(), transport.Endpoint{Addr: l.Addr()})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = first.Close() })
+		eventually(t, "the first waits", func() bool { return z.Stats() == Stats{Accepted: 1, Greeted: 1} })
 		second, err := z.Dial(t.Context(), transport.Endpoint{Addr: l.Addr()})
 		if err == nil { // its handshake was over when the listener saw that there is no room
-			require.ErrorIs(t, second.Serve(t.Context(), func([]transport.Message) {}), transport.ErrPeerClosed)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			require.ErrorIs(t, second.Serve(ctx, func([]transport.Message) {}), transport.ErrPeerClosed)
 		}
 		eventually(t, "the count", func() bool { return z.Stats() == Stats{Accepted: 2, Greeted: 1, Limited: 1} })
 	})
