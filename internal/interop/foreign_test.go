@@ -83,15 +83,15 @@ func TestForeignBrokerHeartbeats(t *testing.T) {
 	for _, f := range foreign {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			every := mesh.Heartbeat{Interval: 150 * time.Millisecond}
-			b := startBroker(t, f.script, "150")
+			every := mesh.Heartbeat{Interval: 400 * time.Millisecond} // a busy machine may stop a process for a while
+			b := startBroker(t, f.script, "400")
 			newWorker(t, b.addr, "busy", mesh.WorkerConfig{Speak: f.speak, Heartbeat: every})
 			newWorker(t, b.addr, "idle", mesh.WorkerConfig{Speak: f.speak, Heartbeat: every})
 			b.joined("busy")
 			b.joined("idle")
 			c := newClient(t, b.addr, mesh.ClientConfig{Speak: f.speak, Heartbeat: every})
 			for range 2 {
-				_, err := raw(t, c, "busy.sleep", `{"ms":1000}`)
+				_, err := raw(t, c, "busy.sleep", `{"ms":2000}`)
 				require.NoError(t, err)
 				_, err = raw(t, c, "idle.echo", `{}`)
 				require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestForeignBrokerHeartbeats(t *testing.T) {
 
 			b.kill()
 			<-b.done
-			b = startBroker(t, f.script, "150", b.addr)
+			b = startBroker(t, f.script, "400", b.addr)
 			b.joined("busy")
 			b.joined("idle")
 			for _, service := range []string{"busy", "idle"} {
