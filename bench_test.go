@@ -29,13 +29,17 @@ type EchoRequest struct {
 
 type EchoReply EchoRequest
 
-var echoMethod = mesh.NewMethod[EchoRequest, EchoReply]("echo.typed", mesh.Idempotent())
+var (
+	echoMethod  = mesh.NewMethod[EchoRequest, EchoReply]("echo.typed", mesh.Idempotent())
+	echoInlined = mesh.NewMethod[EchoRequest, EchoReply]("echo.typed_inline", mesh.Idempotent(), mesh.Inline())
+)
 
 func startEcho(tb testing.TB) *mesh.Mesh {
 	tb.Helper()
-	echo := mesh.NewService("echo").
-		Handle(echoMethod.With(func(_ context.Context, r EchoRequest) (EchoReply, error) { return EchoReply(r), nil })).
-		HandleRaw("raw", func(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil })
+	typed := func(_ context.Context, r EchoRequest) (EchoReply, error) { return EchoReply(r), nil }
+	raw := func(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil }
+	echo := mesh.NewService("echo").Handle(echoMethod.With(typed), echoInlined.With(typed)).
+		HandleRaw("raw", raw).HandleRaw("raw_inline", raw, mesh.Inline())
 	m, err := mesh.Start(tb.Context(), mesh.Config{Worker: mesh.WorkerConfig{Capacity: 1024}}, echo)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, m.Stop(context.Background())) })
@@ -82,26 +86,31 @@ func inFlight(b *testing.B, n int, call func() error) {
 
 // BenchmarkCall measures a round trip in one process: client, broker, worker.
 // Typed has real JSON both ways and its parameters checked; raw has JSON-RPC
-// envelopes around parameters that nobody reads.
+// envelopes around parameters that nobody reads. Inline methods may run on the goroutine
+// that calls.
 func BenchmarkCall(b *testing.B) {
 	request := EchoRequest{ID: 1234567, Name: "Rooibos from the Cederberg", Kind: "green", Sugar: 2, Price: 12.5, Tags: []string{"warm", "loose"}, Hot: true}
 	raw := json.RawMessage(`{"text":"` + strings.Repeat("x", 128-11) + `"}`)
 	for _, n := range []int{1, 64, 512} {
-		b.Run(fmt.Sprintf("typed/%d", n), func(b *testing.B) {
-			m := startEcho(b)
-			ctx := context.Background()
-			inFlight(b, n, func() error {
-				_, err := echoMethod.Call(ctx, m.Client(), request)
-				return err
+		for _, method := range []*mesh.Method[EchoRequest, EchoReply]{echoMethod, echoInlined} {
+			b.Run(fmt.Sprintf("%s/%d", strings.TrimPrefix(method.Name(), "echo."), n), func(b *testing.B) {
+				m := startEcho(b)
+				ctx := context.Background()
+				inFlight(b, n, func() error {
+					_, err := method.Call(ctx, m.Client(), request)
+					return err
+				})
 			})
-		})
-		b.Run(fmt.Sprintf("raw/%d", n), func(b *testing.B) {
-			m := startEcho(b)
-			ctx := context.Background()
-			inFlight(b, n, func() error {
-				_, err := m.Client().CallRaw(ctx, "echo.raw", raw)
-				return err
+		}
+		for _, method := range []string{"echo.raw", "echo.raw_inline"} {
+			b.Run(fmt.Sprintf("%s/%d", strings.TrimPrefix(method, "echo."), n), func(b *testing.B) {
+				m := startEcho(b)
+				ctx := context.Background()
+				inFlight(b, n, func() error {
+					_, err := m.Client().CallRaw(ctx, method, raw)
+					return err
+				})
 			})
-		})
+		}
 	}
 }

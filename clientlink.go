@@ -29,6 +29,8 @@ type call struct {
 
 	parts *parts // of a stream
 
+	looks bool // the caller will look for a task of the inliner
+
 	// spoken: word of the call was left for whoever runs the session, who may come
 	// to it after the call is done.
 	spoken bool
@@ -83,6 +85,7 @@ type clientLink struct {
 	cfg     *ClientConfig
 	finder  *clientFinder // nil: all brokers are known
 	work    combiner[clientWork, clientTurn]
+	inline  *inliner     // of the mesh that the client is of; may be nil
 	waiting atomic.Int64 // calls
 	once    sync.Once
 	over    chan struct{} // closed when the session was closed
@@ -165,8 +168,26 @@ func (l *clientLink) start(now time.Time, k *call) {
 		// first, and all of them leave together.
 		runtime.Gosched()
 	}
+	if l.inline != nil && l.inline.used.Load() && k.parts == nil && !k.request.Notify {
+		k.looks = true
+		l.inline.come()
+	}
 	l.work.run(now, w, l.work.turn())
 }
+
+// look has the caller run a task that was left to it, if there is one.
+func (l *clientLink) look(k *call) {
+	k.looks, k.spoken = false, true
+	defer func() {
+		if k.spoken { // the task ended the goroutine: nobody waits for the call
+			l.abort(k, errCallerEnded)
+		}
+	}()
+	l.inline.look()
+	k.spoken = false
+}
+
+var errCallerEnded = errors.New("the goroutine of the caller ended")
 
 // abort ends a call that nobody waits for any more.
 func (l *clientLink) abort(k *call, why error) {
@@ -177,6 +198,9 @@ func (l *clientLink) abort(k *call, why error) {
 // wait waits until a call is done, or its context is.
 func (l *clientLink) wait(ctx context.Context, k *call) {
 	defer l.waiting.Add(-1)
+	if k.looks {
+		l.look(k)
+	}
 	over := ctx.Done()
 	if over == nil {
 		<-k.done

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,8 @@ const maxTurn = 256
 type engine[W, T any] interface {
 	// take takes one piece of work to the engine, and returns how many pieces it is worth.
 	take(now time.Time, w W, t *T) int
-	// leave does what has to be done before somebody else may run the engine.
+	// leave does what has to be done before somebody else may run the engine. Where work
+	// comes just then, the same goroutine goes on, and leaves again later.
 	leave(now time.Time, t *T)
 	// finish does what was collected; the engine is free.
 	finish(t *T)
@@ -33,12 +35,20 @@ type combiner[W, T any] struct {
 	turns  sync.Pool      // *T
 	relays sync.WaitGroup // goroutines that took over a turn
 
-	mu      sync.Mutex // guards what follows; never held while the engine runs
-	inbox   []W
-	spare   []W // empty, to become inbox
-	running bool
-	closed  bool // nothing is handed over any more
+	state atomic.Uint32 // idle, running or crowded
+	spare []W           // empty, to become inbox; belongs to whoever runs the engine
+
+	mu     sync.Mutex // guards what follows, and is held to make an engine crowded or to end that
+	inbox  []W
+	closed bool // nothing is handed over any more
 }
+
+// States of a combiner.
+const (
+	idle    = iota // nobody runs the engine
+	running        // somebody does, and the inbox is empty
+	crowded        // somebody does, and the inbox isn't
+)
 
 // init makes the combiner ready to run e.
 func (c *combiner[W, T]) init(e engine[W, T]) {
@@ -59,15 +69,18 @@ func (c *combiner[W, T]) submit(w W) {
 // enter leaves work in the inbox if the engine is running, or else has the caller
 // run it, beginning with this work.
 func (c *combiner[W, T]) enter(w W) (run bool) {
-	c.mu.Lock()
-	if c.running {
-		c.inbox = append(c.inbox, w)
-		c.mu.Unlock()
-		return false
+	if c.state.CompareAndSwap(idle, running) {
+		return true
 	}
-	c.running = true
-	c.mu.Unlock()
-	return true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.state.CompareAndSwap(idle, running) {
+		if c.state.Load() == crowded || c.state.CompareAndSwap(running, crowded) {
+			c.inbox = append(c.inbox, w)
+			return false
+		}
+	}
+	return true // it was left just now
 }
 
 // run runs the engine, which the caller entered, on w and on what others left.
@@ -98,19 +111,21 @@ func (c *combiner[W, T]) empty(now time.Time, t *T, spent int) {
 // on. If the turn is spent, the engine is to be handed over to another goroutine, unless
 // the combiner was closed.
 func (c *combiner[W, T]) more(now time.Time, t *T, spent int) (work []W, handOver bool) {
+	if c.state.Load() == running {
+		c.engine.leave(now, t)
+		if c.state.CompareAndSwap(running, idle) {
+			return nil, false
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case len(c.inbox) == 0:
-		c.engine.leave(now, t)
-		c.running = false
-		return nil, false
-	case spent >= maxTurn && !c.closed:
+	if spent >= maxTurn && !c.closed {
 		c.engine.leave(now, t)
 		return nil, true
 	}
 	work = c.inbox
 	c.inbox, c.spare = c.spare, nil
+	c.state.Store(running)
 	return work, false
 }
 
@@ -124,12 +139,10 @@ func (c *combiner[W, T]) close() {
 	c.mu.Unlock()
 }
 
-// reuse takes back the slice that more returned.
+// reuse takes back the slice that more returned. The caller holds the engine.
 func (c *combiner[W, T]) reuse(work []W) {
 	clear(work)
-	c.mu.Lock()
 	if cap(work) <= 4*maxTurn {
 		c.spare = work[:0]
 	}
-	c.mu.Unlock()
 }

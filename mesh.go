@@ -81,6 +81,7 @@ type Mesh struct {
 	broker   *Broker
 	client   *Client
 	endpoint transport.Endpoint
+	inline   inliner
 
 	served    chan struct{} // closed when the broker's Serve has returned
 	servedErr error         // what it returned
@@ -168,7 +169,12 @@ func (m *Mesh) Endpoint() transport.Endpoint { return m.endpoint }
 // closes it. Transport and Brokers of the config are set by the mesh.
 func (m *Mesh) NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Transport, cfg.Brokers = m.cfg.Transport, []transport.Endpoint{m.endpoint}
-	return NewClient(cfg)
+	c, err := NewClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.link.inline = &m.inline
+	return c, nil
 }
 
 // AddWorker starts another worker of the mesh, and returns once it has
@@ -181,6 +187,12 @@ func (m *Mesh) AddWorker(ctx context.Context, cfg WorkerConfig, services ...*Ser
 	w, err := NewWorker(cfg, services...)
 	if err != nil {
 		return nil, err
+	}
+	w.inline = &m.inline
+	for _, method := range w.methods {
+		if method.inline {
+			m.inline.used.Store(true)
+		}
 	}
 	m.mu.Lock()
 	if m.stopped {

@@ -21,8 +21,16 @@ type methodOptions struct {
 	doc        string
 	idempotent bool
 	attempts   int
+	inline     bool
 	params     json.RawMessage
 	result     json.RawMessage
+}
+
+// mustWake panics where the method of that name is to be inline.
+func (o *methodOptions) mustWake(full string) {
+	if o.inline {
+		panic(fmt.Sprintf("mesh: method %q replies with a stream and can't be inline: its handler waits for its reader", full))
+	}
 }
 
 // Handler is a method of a service with the function that serves it. Methods make
@@ -136,6 +144,9 @@ func newSignature(full string, stream bool, req, res reflect.Type, options []Met
 	s := signature{full: full, service: service, frame: []byte(service), name: name, stream: stream}
 	for _, o := range options {
 		o.applyMethod(&s.methodOptions)
+	}
+	if stream {
+		s.mustWake(full)
 	}
 	if s.params != nil || s.result != nil {
 		panic(fmt.Sprintf("mesh: method %q has its schemas from its Go types; Params and Result are for raw methods", full))

@@ -87,6 +87,7 @@ func (s *Service) HandleRaw(name string, handle func(ctx context.Context, params
 // HandleRawStream is HandleRaw for a method that replies with many values.
 func (s *Service) HandleRawStream(name string, handle func(ctx context.Context, params json.RawMessage) iter.Seq2[json.RawMessage, error], options ...MethodOption) *Service {
 	h := newRawHandler(s.name, name, options)
+	h.mustWake(s.name + "." + name)
 	h.stream = true
 	h.invoke = func(ctx context.Context, _ Codec, in *Invocation) (json.RawMessage, error) {
 		for part, err := range handle(ctx, in.Params) {
@@ -126,8 +127,8 @@ func (s *Service) document() majordomo.ServiceDoc {
 // ServiceOption sets something of a service: [Doc] returns one.
 type ServiceOption interface{ applyService(*Service) }
 
-// MethodOption sets something of a method's contract: [Doc], [Idempotent],
-// [Attempts], [Params] and [Result] return one.
+// MethodOption sets something of a method: [Doc], [Idempotent], [Attempts], [Params],
+// [Result] and [Inline] return one.
 type MethodOption interface{ applyMethod(*methodOptions) }
 
 // Doc documents a service or a method. The text travels with the registration of

@@ -47,6 +47,7 @@ type turn struct {
 	// Collected while the core is held, carried out after it was left.
 	touched []*brokerPeer
 	after   []majordomo.Action
+	watched bool // there are events for the watchers
 }
 
 func newStage(core *majordomo.Broker, logger *slog.Logger, observe func([]Event), drained chan struct{}) *stage {
@@ -234,7 +235,10 @@ func (s *stage) take(now time.Time, t, into *turn) int {
 				into.touched = append(into.touched, p)
 			}
 		}
-		s.watchers.collect(s.core.Observed())
+		if observed := s.core.Observed(); len(observed) > 0 {
+			s.watchers.collect(observed)
+			into.watched = true
+		}
 	}
 	if t.do != nil {
 		t.do(s.core)
@@ -282,9 +286,11 @@ func (s *stage) finish(t *turn) {
 			close(s.drained)
 		}
 	}
-	s.watchers.tell()
-	if len(t.events) > 0 && t.events[0].Kind == majordomo.Message {
-		s.watchers.hold()
+	if t.watched {
+		s.watchers.tell()
+		if len(t.events) > 0 && t.events[0].Kind == majordomo.Message {
+			s.watchers.hold()
+		}
 	}
 	s.recycle(t)
 }
@@ -307,6 +313,6 @@ func (s *stage) recycle(t *turn) {
 	clear(t.events)
 	clear(t.touched)
 	clear(t.after)
-	t.events, t.touched, t.after, t.do = t.events[:0], t.touched[:0], t.after[:0], nil
+	t.events, t.touched, t.after, t.do, t.watched = t.events[:0], t.touched[:0], t.after[:0], nil, false
 	s.work.turns.Put(t)
 }

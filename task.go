@@ -427,6 +427,18 @@ func (c *credit) take(ctx context.Context) error {
 	}
 }
 
+// serve has tasks run, by the goroutines of callers where they may be, and else by those
+// of the pool. It may change the slice.
+func (w *Worker) serve(tasks []*task) {
+	left := tasks[:0]
+	for _, t := range tasks {
+		if t.method == nil || !t.method.inline || w.inline == nil || !w.inline.offer(t) {
+			left = append(left, t)
+		}
+	}
+	w.pool.run(left)
+}
+
 // pool runs tasks, as many at a time as there are, in goroutines that it keeps for
 // the next ones. The session hands out no more tasks at a time than the worker's
 // capacity.

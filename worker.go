@@ -108,8 +108,9 @@ type Worker struct {
 	// ownCodec reports that the codec is the application's.
 	ownCodec bool
 
-	link *workerLink
-	pool pool
+	link   *workerLink
+	pool   pool
+	inline *inliner // of the mesh that the worker is of; may be nil
 
 	readyOnce sync.Once
 	ready     chan struct{} // closed when the first broker took the registration

@@ -223,7 +223,7 @@ func (l *workerLink) leave(now time.Time, t *workerTurn) {
 // finish does what a turn left to be done; the session is free.
 func (l *workerLink) finish(t *workerTurn) {
 	t.carryOut()
-	l.worker.pool.run(t.tasks)
+	l.worker.serve(t.tasks)
 	for i := range t.after {
 		l.do(&t.after[i])
 	}

@@ -139,7 +139,7 @@ func TestMessageSize(t *testing.T) {
 
 func TestMeasureInOneProcess(t *testing.T) {
 	t.Parallel()
-	connections, err := meshAloneRaw(t.Context(), setting{Clients: 2, Workers: 2, Capacity: 4})
+	connections, err := meshAlone(rawConnections(echoRaw))(t.Context(), setting{Clients: 2, Workers: 2, Capacity: 4})
 	require.NoError(t, err)
 	s, err := measure(t.Context(), connections, load{size: 128, inFlight: 4, warmUp: 10 * time.Millisecond, duration: 50 * time.Millisecond})
 	require.NoError(t, err)

@@ -64,8 +64,10 @@ func allSystems() []system {
 		{name: natsTLS, against: natsTLS, prepare: makeCertificate, broker: natsTLSBroker, worker: natsTLSWorker, client: natsTLSClient},
 		{name: "mesh-zmtp-curve", against: natsTLS, prepare: makeCurveKeys, broker: curveNetwork.broker, worker: curveNetwork.worker, client: curveNetwork.raw},
 		{name: natsInproc, against: natsInproc, client: natsAlone},
-		{name: "mesh-inproc-raw", against: natsInproc, client: meshAloneRaw},
-		{name: "mesh-inproc-typed", against: natsInproc, client: meshAloneTyped},
+		{name: "mesh-inproc-raw", against: natsInproc, client: meshAlone(rawConnections(echoRaw))},
+		{name: "mesh-inproc-raw-inline", against: natsInproc, client: meshAlone(rawConnections(echoRawInline))},
+		{name: "mesh-inproc-typed", against: natsInproc, client: meshAlone(typedConnections(echoTyped))},
+		{name: "mesh-inproc-typed-inline", against: natsInproc, client: meshAlone(typedConnections(echoTypedInline))},
 		{name: "grpc-bufconn", against: natsInproc, client: grpcAlone},
 	}
 }

@@ -9,13 +9,26 @@ import (
 
 	"github.com/mdpmesh/mesh"
 	"github.com/mdpmesh/mesh/transport"
-	"github.com/mdpmesh/mesh/transport/inproc"
 	"github.com/mdpmesh/mesh/transport/zmtp"
 )
 
-var echoTyped = mesh.NewMethod[message, message]("echo.typed")
+var (
+	echoTyped       = mesh.NewMethod[message, message]("echo.typed")
+	echoTypedInline = mesh.NewMethod[message, message]("echo.typed_inline", mesh.Inline())
+)
 
-const echoRaw = "echo.raw"
+const (
+	echoRaw       = "echo.raw"
+	echoRawInline = "echo.raw_inline"
+)
+
+// echo returns the service that all of mesh's systems call.
+func echo() *mesh.Service {
+	raw := func(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil }
+	typed := func(_ context.Context, m message) (message, error) { return m, nil }
+	return mesh.NewService("echo").HandleRaw("raw", raw).HandleRaw("raw_inline", raw, mesh.Inline()).
+		Handle(echoTyped.With(typed), echoTypedInline.With(typed))
+}
 
 // network returns the transport of one process, and the key by which it knows
 // the broker, empty where there is none.
@@ -46,15 +59,15 @@ func (n network) worker(ctx context.Context, s setting) (string, error) {
 
 // raw connects clients that send JSON which nobody reads.
 func (n network) raw(ctx context.Context, s setting) ([]connection, error) {
-	return n.connect(ctx, s, rawConnection)
+	return n.connect(ctx, s, rawConnections(echoRaw))
 }
 
 // typed connects clients that call a method of Go types.
 func (n network) typed(ctx context.Context, s setting) ([]connection, error) {
-	return n.connect(ctx, s, typedConnection)
+	return n.connect(ctx, s, typedConnections(echoTyped))
 }
 
-func (n network) connect(ctx context.Context, s setting, kind func(context.Context, *mesh.Client) connection) ([]connection, error) {
+func (n network) connect(ctx context.Context, s setting, kind clientKind) ([]connection, error) {
 	t, key, err := n(s)
 	if err != nil {
 		return nil, err
@@ -62,27 +75,30 @@ func (n network) connect(ctx context.Context, s setting, kind func(context.Conte
 	return meshClients(ctx, t, transport.Endpoint{Addr: s.Address, ServerKey: key}, s, kind)
 }
 
-// meshAloneRaw runs everything in one process.
-func meshAloneRaw(ctx context.Context, s setting) ([]connection, error) {
-	return meshAlone(ctx, s, rawConnection)
-}
-
-// meshAloneTyped runs everything in one process.
-func meshAloneTyped(ctx context.Context, s setting) ([]connection, error) {
-	return meshAlone(ctx, s, typedConnection)
-}
-
-func meshAlone(ctx context.Context, s setting, kind func(context.Context, *mesh.Client) connection) ([]connection, error) {
-	t := inproc.New(inproc.Config{})
-	address, err := meshBroker(ctx, t, "inproc://bench")
-	if err != nil {
-		return nil, err
+// meshAlone runs everything in one process.
+func meshAlone(kind clientKind) func(context.Context, setting) ([]connection, error) {
+	return func(ctx context.Context, s setting) ([]connection, error) {
+		m, err := mesh.Start(ctx, mesh.Config{})
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { _ = m.Stop(context.Background()) })
+		for range s.Workers {
+			if _, err := m.AddWorker(ctx, mesh.WorkerConfig{Capacity: s.Capacity}, echo()); err != nil {
+				return nil, err
+			}
+		}
+		out := make([]connection, s.Clients)
+		for i := range out {
+			client, err := m.NewClient(mesh.ClientConfig{})
+			if err != nil {
+				return nil, err
+			}
+			context.AfterFunc(ctx, func() { _ = client.Close() })
+			out[i] = kind(ctx, client)
+		}
+		return out, nil
 	}
-	to := transport.Endpoint{Addr: address}
-	if err := meshWorkers(ctx, t, to, s); err != nil {
-		return nil, err
-	}
-	return meshClients(ctx, t, to, s, kind)
 }
 
 func meshBroker(ctx context.Context, t transport.Transport, address string) (string, error) {
@@ -99,11 +115,8 @@ func meshBroker(ctx context.Context, t transport.Transport, address string) (str
 }
 
 func meshWorkers(ctx context.Context, t transport.Transport, to transport.Endpoint, s setting) error {
-	echo := mesh.NewService("echo").
-		HandleRaw("raw", func(_ context.Context, params json.RawMessage) (json.RawMessage, error) { return params, nil }).
-		Handle(echoTyped.With(func(_ context.Context, m message) (message, error) { return m, nil }))
 	for range s.Workers {
-		worker, err := mesh.NewWorker(mesh.WorkerConfig{Transport: t, Brokers: []transport.Endpoint{to}, Capacity: s.Capacity}, echo)
+		worker, err := mesh.NewWorker(mesh.WorkerConfig{Transport: t, Brokers: []transport.Endpoint{to}, Capacity: s.Capacity}, echo())
 		if err != nil {
 			return err
 		}
@@ -117,7 +130,7 @@ func meshWorkers(ctx context.Context, t transport.Transport, to transport.Endpoi
 	return nil
 }
 
-func meshClients(ctx context.Context, t transport.Transport, to transport.Endpoint, s setting, kind func(context.Context, *mesh.Client) connection) ([]connection, error) {
+func meshClients(ctx context.Context, t transport.Transport, to transport.Endpoint, s setting, kind clientKind) ([]connection, error) {
 	out := make([]connection, s.Clients)
 	for i := range out {
 		client, err := mesh.NewClient(mesh.ClientConfig{Transport: t, Brokers: []transport.Endpoint{to}})
@@ -130,28 +143,35 @@ func meshClients(ctx context.Context, t transport.Transport, to transport.Endpoi
 	return out, nil
 }
 
-func rawConnection(ctx context.Context, client *mesh.Client) connection {
-	return func(size int) func() error {
-		params := json.RawMessage(payload(size))
-		return func() error {
-			result, err := client.CallRaw(ctx, echoRaw, params)
-			if err != nil {
-				return err
+// clientKind says what a client calls.
+type clientKind func(context.Context, *mesh.Client) connection
+
+func rawConnections(method string) clientKind {
+	return func(ctx context.Context, client *mesh.Client) connection {
+		return func(size int) func() error {
+			params := json.RawMessage(payload(size))
+			return func() error {
+				result, err := client.CallRaw(ctx, method, params)
+				if err != nil {
+					return err
+				}
+				return checkSize(len(result), size)
 			}
-			return checkSize(len(result), size)
 		}
 	}
 }
 
-func typedConnection(ctx context.Context, client *mesh.Client) connection {
-	return func(size int) func() error {
-		m := newMessage(size)
-		return func() error {
-			result, err := echoTyped.Call(ctx, client, m)
-			if err != nil {
-				return err
+func typedConnections(method *mesh.Method[message, message]) clientKind {
+	return func(ctx context.Context, client *mesh.Client) connection {
+		return func(size int) func() error {
+			m := newMessage(size)
+			return func() error {
+				result, err := method.Call(ctx, client, m)
+				if err != nil {
+					return err
+				}
+				return checkSize(len(result.Text), len(m.Text))
 			}
-			return checkSize(len(result.Text), len(m.Text))
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 // Get returns one user. It fails with [ErrNotFound] where there is none with the
 // id.
 var Get = mesh.NewMethod[GetRequest, User]("user.get",
-	mesh.Doc("Returns the user with the id."), mesh.Idempotent())
+	mesh.Doc("Returns the user with the id."), mesh.Idempotent(), mesh.Inline())
 
 // GetRequest is what [Get] takes.
 type GetRequest struct {
