@@ -61,8 +61,8 @@ type Config struct {
 	// MaxConnections bounds the connections of one listener, those included whose
 	// handshake goes on. More are closed at once. If zero, DefaultMaxConnections.
 	MaxConnections int
-	// MaxConnectionsPerHost bounds those of one IP address. If zero,
-	// DefaultMaxConnectionsPerHost.
+	// MaxConnectionsPerHost bounds those of one IPv4 address, or of one IPv6 network
+	// of 64 bits, in which a host may take any. If zero, DefaultMaxConnectionsPerHost.
 	MaxConnectionsPerHost int
 	// MaxHandshakes bounds the handshakes that go on at a listener at a time. If
 	// there are more, the oldest is closed. If zero, DefaultMaxHandshakes.

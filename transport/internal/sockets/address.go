@@ -3,6 +3,7 @@ package sockets
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -84,11 +85,21 @@ func parseTCP(rest string, listen bool) (Address, error) {
 	return Address{"tcp", host, uint16(n)}, nil
 }
 
-// Remote returns the IP address from which a connection came, and the address
-// of its other end; both are empty for one over ipc, whose other end has neither.
+// Remote returns the host from which a connection came, and the address of its other
+// end; both are empty for one over ipc, whose other end has neither. Hosts are told
+// apart by their IP address, those of IPv6 by the network of 64 bits that each has to
+// itself (RFC 4291, 2.5.1): it may take any address in that.
 func Remote(opened net.Conn) (host, addr string) {
-	if tcp, ok := opened.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.IP.String(), TCP + tcp.String()
+	tcp, ok := opened.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return "", ""
 	}
-	return "", ""
+	ip := tcp.AddrPort().Addr().Unmap()
+	if ip.Is4() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+		return ip.String(), TCP + tcp.String()
+	}
+	return netip.PrefixFrom(ip.WithZone(""), hostBits).Masked().String(), TCP + tcp.String()
 }
+
+// hostBits is how long the prefix of an IPv6 network is that one host may have.
+const hostBits = 64

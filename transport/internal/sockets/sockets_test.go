@@ -174,6 +174,10 @@ func TestRemote(t *testing.T) {
 		{&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 5}, "10.0.0.1", "tcp://10.0.0.1:5"},
 		{&net.TCPAddr{IP: net.ParseIP("::ffff:10.0.0.1"), Port: 5}, "10.0.0.1", "tcp://10.0.0.1:5"},
 		{&net.TCPAddr{IP: net.IPv6loopback, Port: 5}, "::1", "tcp://[::1]:5"},
+		{&net.TCPAddr{IP: net.ParseIP("2001:db8:1:2:3::4"), Port: 5}, "2001:db8:1:2::/64", "tcp://[2001:db8:1:2:3::4]:5"},
+		{&net.TCPAddr{IP: net.ParseIP("2001:db8:1:2:ffff::"), Port: 6}, "2001:db8:1:2::/64", "tcp://[2001:db8:1:2:ffff::]:6"},
+		{&net.TCPAddr{IP: net.ParseIP("2001:db8:1:3::4"), Port: 5}, "2001:db8:1:3::/64", "tcp://[2001:db8:1:3::4]:5"},
+		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0", Port: 5}, "fe80::1%eth0", "tcp://[fe80::1%eth0]:5"},
 		{&net.UnixAddr{Net: "unix"}, "", ""},
 	} {
 		host, addr := Remote(remote{addr: test.from})
