@@ -113,16 +113,16 @@ func testSlowListener(b *bed) {
 	require.ErrorIs(b.t, c.stop(), context.Canceled, "the connection lives on")
 }
 
-// A peer that reads isn't taken for slow because much is sent to it in one turn, before
-// anything is flushed or in pieces: twice what its queue takes arrives whole.
+// A peer that reads isn't taken for slow because much is sent to it in one turn: twice
+// what its queue takes arrives whole before anything is flushed, and once that in pieces,
+// however long its reader is kept from running.
 func testBurst(b *bed) {
 	if b.MaxQueued == 0 {
 		b.t.Skip("the fixture has no MaxQueued")
 	}
 	const rounds = 3
-	burst := 2 * b.MaxQueued
-	for _, piece := range []int{burst, burst/7 + 1} {
-		sent := 0
+	for _, test := range []struct{ burst, piece int }{{2 * b.MaxQueued, 2 * b.MaxQueued}, {b.MaxQueued, b.MaxQueued/7 + 1}} {
+		burst, piece, sent := test.burst, test.piece, 0
 		br := b.serveWith(b.listen(), func(r *remote) bool {
 			r.on = func(batch []transport.Message) {
 				for range len(batch) * burst {
