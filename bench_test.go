@@ -86,8 +86,8 @@ func inFlight(b *testing.B, n int, call func() error) {
 
 // BenchmarkCall measures a round trip in one process: client, broker, worker.
 // Typed has real JSON both ways and its parameters checked; raw has JSON-RPC
-// envelopes around parameters that nobody reads. Inline methods may run on the goroutine
-// that calls.
+// envelopes around parameters that nobody reads. Handlers of inline methods may run on the
+// goroutine that calls.
 func BenchmarkCall(b *testing.B) {
 	request := EchoRequest{ID: 1234567, Name: "Rooibos from the Cederberg", Kind: "green", Sugar: 2, Price: 12.5, Tags: []string{"warm", "loose"}, Hot: true}
 	raw := json.RawMessage(`{"text":"` + strings.Repeat("x", 128-11) + `"}`)

@@ -468,7 +468,7 @@ func (c *Client) stream(ctx context.Context, now time.Time, k *call, part func(j
 			settled = true
 			return c.outcome(ctx, k)
 		case len(values) > 0:
-			k.spoken = true
+			k.kept = true
 			c.link.work.submit(clientWork{kind: majordomo.ClientCredit, call: k, n: len(values), bytes: bytes})
 		default:
 			select {

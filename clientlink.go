@@ -29,11 +29,11 @@ type call struct {
 
 	parts *parts // of a stream
 
-	looks bool // the caller will look for a task of the inliner
+	looks bool // the caller will look for its task at the inliner
 
-	// spoken: word of the call was left for whoever runs the session, who may come
-	// to it after the call is done.
-	spoken bool
+	// kept: it isn't used again, since something may still refer to it when its caller
+	// has done with it, as word of it that was left for whoever runs the session.
+	kept bool
 }
 
 func newCall() any {
@@ -42,10 +42,9 @@ func newCall() any {
 	return k
 }
 
-// recycle makes k ready for another call. Its outcome was taken. One of which there
-// may still be word under way is left to the collector.
+// recycle makes k ready for another call, unless it is to be kept. Its outcome was taken.
 func (c *Client) recycle(k *call) {
-	if k.spoken {
+	if k.kept {
 		return
 	}
 	done := k.done
@@ -95,6 +94,7 @@ type clientLink struct {
 	link    *link
 	event   majordomo.ClientEvent // of what isn't a message
 	begun   bool                  // the session had something to do
+	comer   *call                 // whose caller runs the session now, and may run the call's task later; may be nil
 	heard   int                   // serial of what discovery said last
 	closed  bool
 }
@@ -105,6 +105,7 @@ type clientWork struct {
 	conn     uint64
 	n, bytes int // ClientCredit
 	call     *call
+	inline   bool           // whoever takes this to the session is the caller, and may run the call's task
 	messages *clientTurn    // only its events are used
 	dialed   transport.Conn // ClientDialed
 	found    *foundBrokers  // ClientBrokers
@@ -168,30 +169,39 @@ func (l *clientLink) start(now time.Time, k *call) {
 		// first, and all of them leave together.
 		runtime.Gosched()
 	}
-	if l.inline != nil && l.inline.used.Load() && k.parts == nil && !k.request.Notify {
-		k.looks = true
-		l.inline.come()
+	k.kept = true // until it is known that nothing, an observer for instance, ended the goroutine in here
+	if l.inline.has(k.request.Method) && k.parts == nil && !k.request.Notify {
+		w.inline = true
+		defer l.unwind(k)
 	}
 	l.work.run(now, w, l.work.turn())
+	k.kept = false
 }
 
-// look has the caller run a task that was left to it, if there is one.
+// unwind has another goroutine run the task of k if the caller's won't come to it.
+func (l *clientLink) unwind(k *call) {
+	if !k.kept || !k.looks {
+		return
+	}
+	if t := l.inline.leave(k); t != nil {
+		t.worker.pool.run([]*task{t})
+	}
+}
+
+// look has the caller run the task of its call, if that has come.
 func (l *clientLink) look(k *call) {
-	k.looks, k.spoken = false, true
-	defer func() {
-		if k.spoken { // the task ended the goroutine: nobody waits for the call
-			l.abort(k, errCallerEnded)
-		}
-	}()
-	l.inline.look()
-	k.spoken = false
+	t := l.inline.leave(k)
+	if t == nil {
+		return
+	}
+	k.kept = true // until it is known that the task didn't end the goroutine
+	t.worker.pool.serve(t)
+	k.kept = false
 }
-
-var errCallerEnded = errors.New("the goroutine of the caller ended")
 
 // abort ends a call that nobody waits for any more.
 func (l *clientLink) abort(k *call, why error) {
-	k.spoken = true
+	k.kept = true
 	l.work.submit(clientWork{kind: majordomo.ClientAbort, call: k, err: why})
 }
 
@@ -286,7 +296,11 @@ func (l *clientLink) take(now time.Time, w clientWork, t *clientTurn) int {
 			ev.Brokers = l.link.numbers(w.found.brokers)
 		}
 	}
+	if w.inline {
+		l.comer = w.call
+	}
 	l.step(now, ev, t)
+	l.comer = nil
 	switch w.kind {
 	case majordomo.ClientDialFailed, majordomo.ClientLost:
 		l.link.drop(w.conn)
@@ -323,6 +337,10 @@ func (l *clientLink) step(now time.Time, ev *majordomo.ClientEvent, t *clientTur
 	for i := range actions {
 		switch a := &actions[i]; a.Kind {
 		case majordomo.ClientSend:
+			if k := l.comer; k != nil && a.Call == &k.request && a.Joined == 0 && !k.looks {
+				k.looks = true
+				l.inline.come(k, a.Message[len(a.Message)-1])
+			}
 			var err error
 			t.flush, err = l.link.send(t.flush, a.Conn, a.Message, a.Joined)
 			switch {

@@ -1,8 +1,11 @@
 package mesh
 
 import (
+	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,4 +80,67 @@ func TestNothingIsHandedOverAfterTheEnd(t *testing.T) {
 		require.True(t, s.work.enter(nil))
 		require.True(t, spend(t, leave, run))
 	})
+}
+
+// countingEngine is an engine that holds a combiner to what it promises.
+type countingEngine struct {
+	t       *testing.T
+	work    combiner[[2]int, countedTurn]
+	inside  atomic.Bool
+	last    []int // by who brought work: what came last
+	taken   int
+	open    int          // 1: it took work since it was left last
+	settled atomic.Int64 // pieces that were carried out
+}
+
+type countedTurn struct{ taken int }
+
+func (e *countingEngine) take(_ time.Time, w [2]int, t *countedTurn) int {
+	if e.inside.Swap(true) {
+		e.t.Error("two run the engine at the same time")
+	}
+	if e.last[w[0]]+1 != w[1] {
+		e.t.Errorf("%d comes behind %d", w[1], e.last[w[0]])
+	}
+	e.last[w[0]] = w[1]
+	e.taken++
+	e.open = 1
+	t.taken++
+	e.inside.Store(false)
+	return 1 + w[1]%100 // so that turns are spent
+}
+
+func (e *countingEngine) leave(time.Time, *countedTurn) { e.open = 0 }
+
+func (e *countingEngine) finish(t *countedTurn) {
+	e.settled.Add(int64(t.taken))
+	*t = countedTurn{}
+	e.work.turns.Put(t)
+}
+
+// One goroutine at a time runs an engine, on everything in the order in which it came,
+// and leaves it each time.
+func TestCombiner(t *testing.T) {
+	t.Parallel()
+	const bringers, pieces = 8, 5000
+	e := &countingEngine{t: t, last: make([]int, bringers)}
+	e.work.init(e)
+	var all sync.WaitGroup
+	for who := range bringers {
+		all.Go(func() {
+			for i := range pieces {
+				e.work.submit([2]int{who, i + 1})
+				if i%50 == who {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	all.Wait()
+	e.work.relays.Wait()
+	require.EqualValues(t, bringers*pieces, e.settled.Load())
+	require.Equal(t, bringers*pieces, e.taken)
+	require.Zero(t, e.open, "it was left")
+	require.EqualValues(t, idle, e.work.state.Load())
+	require.Empty(t, e.work.inbox)
 }

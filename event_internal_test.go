@@ -46,6 +46,19 @@ func TestNoEventsWithoutAnObserver(t *testing.T) {
 	require.Zero(t, observed(t, s, ask), "nobody subscribes any more")
 }
 
+// A turn tells what came of work that others left in the inbox.
+func TestTurnTellsEventsOfOthers(t *testing.T) {
+	t.Parallel()
+	told := 0
+	s, ask := watchedStage(t, func(batch []Event) { told += len(batch) })
+	own := s.work.turn()
+	require.True(t, s.work.enter(own))
+	ask()
+	require.Zero(t, told)
+	s.run(own)
+	require.Equal(t, 2, told)
+}
+
 // An observer that panics does so where its events were made, as a receiver does,
 // and leaves nothing locked behind.
 func TestObserverPanics(t *testing.T) {

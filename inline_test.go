@@ -170,7 +170,7 @@ func inlineDepth() int {
 	depth, calls := 0, make([]uintptr, 10_000)
 	for frames := runtime.CallersFrames(calls[:runtime.Callers(0, calls)]); ; {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "inliner).look") {
+		if strings.HasSuffix(frame.Function, "clientLink).look") {
 			depth++
 		}
 		if !more {
@@ -179,13 +179,140 @@ func inlineDepth() int {
 	}
 }
 
+// A caller may hold a lock that the handler of another's call waits for.
+func TestInlineRunsItsOwnOnly(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	count := 0
+	m := callStart(t, mesh.Config{}, mesh.NewService("tea").HandleRaw("plain", callEcho).HandleRaw("inline", callEcho, mesh.Inline()).
+		HandleRaw("count", func(context.Context, json.RawMessage) (json.RawMessage, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			count++
+			return nil, nil
+		}, mesh.Inline()))
+	const calls = 2000
+	failed := make(chan error, 3)
+	for _, method := range []string{"tea.plain", "tea.inline", "tea.count"} {
+		go func() {
+			var err error
+			for range calls {
+				locked := method != "tea.count"
+				if locked {
+					mu.Lock()
+				}
+				_, one := m.Client().CallRaw(t.Context(), method, nil)
+				if locked {
+					mu.Unlock()
+				}
+				err = errors.Join(err, one)
+			}
+			failed <- err
+		}()
+	}
+	for range cap(failed) {
+		select {
+		case err := <-failed:
+			require.NoError(t, err)
+		case <-time.After(time.Minute):
+			require.FailNow(t, "a caller that holds the lock runs the handler that waits for it")
+		}
+	}
+	require.Equal(t, calls, count)
+}
+
+// What others ask for isn't run by a caller that happens to be there.
+func TestInlineStrangers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		net := inproc.New(inproc.Config{})
+		var stranger atomic.Pointer[mesh.Client]
+		where := make(chan string, 2)
+		m := callStart(t, mesh.Config{Transport: net, Broker: mesh.BrokerConfig{Observe: func(batch []mesh.Event) {
+			for i := range batch { // on the goroutine of the caller, which hasn't looked for its task yet
+				if c := stranger.Load(); c != nil && batch[i].Kind == mesh.EventDispatched && string(batch[i].Method) == "where.inline" {
+					stranger.Store(nil)
+					if err := c.Notify(context.Background(), "where.note", nil); err != nil {
+						where <- err.Error()
+					}
+				}
+			}
+		}}}, mesh.NewService("where").HandleRaw("apart", callEcho).HandleRaw("inline", inlineWhere, mesh.Inline()).
+			HandleRaw("note", func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+				own, err := inlineWhere(ctx, nil)
+				where <- string(own)
+				return nil, err
+			}, mesh.Inline()))
+		c := callDial(t, mesh.ClientConfig{Transport: net})
+		inlineConnect(t, c, "where.apart")
+		inlineConnect(t, m.Client(), "where.apart")
+		stranger.Store(c)
+		require.True(t, inlineCall(t.Context(), t, m.Client(), "where.inline"))
+		require.Equal(t, "false", <-where)
+	})
+}
+
+// A caller whose goroutine ends before it comes to its task leaves it to others.
+func TestInlineCallerEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := &inlineBroken{Transport: inproc.New(inproc.Config{})}
+		ran := make(chan string, 1)
+		m := callStart(t, mesh.Config{Transport: broken, Worker: mesh.WorkerConfig{Capacity: 1}}, mesh.NewService("where").HandleRaw("echo", callEcho, mesh.Inline()).
+			HandleRaw("inline", func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+				own, err := inlineWhere(ctx, nil)
+				ran <- string(own)
+				return own, err
+			}, mesh.Inline()))
+		inlineConnect(t, m.Client(), "where.echo")
+		broken.armed.Store(true)
+		require.PanicsWithValue(t, "bad transport", func() { inlineCall(t.Context(), t, m.Client(), "where.inline") })
+		require.Equal(t, "false", <-ran)
+		synctest.Wait()
+		require.Zero(t, m.Client().Snapshot().Pending)
+		for range 3 {
+			got, err := m.Client().CallRaw(t.Context(), "where.echo", json.RawMessage("[1]"))
+			require.NoError(t, err)
+			require.JSONEq(t, "[1]", string(got))
+		}
+	})
+}
+
+// inlineBroken is a transport one of whose connections panics once when it is armed.
+type inlineBroken struct {
+	transport.Transport
+	armed atomic.Bool
+}
+
+func (b *inlineBroken) Dial(ctx context.Context, to transport.Endpoint) (transport.Conn, error) {
+	c, err := b.Transport.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return inlineBrokenConn{c, b}, nil
+}
+
+type inlineBrokenConn struct {
+	transport.Conn
+	of *inlineBroken
+}
+
+func (c inlineBrokenConn) Flush() {
+	c.Conn.Flush()
+	if c.of.armed.CompareAndSwap(true, false) {
+		panic("bad transport")
+	}
+}
+
 // A handler that ends its goroutine ends the caller's, and nothing else.
 func TestInlineGoexit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		exit := mesh.NewMethod[struct{}, int]("tea.go_exit", mesh.Inline())
 		m := callStart(t, mesh.Config{Worker: mesh.WorkerConfig{Capacity: 2}}, mesh.NewService("tea").
 			HandleRaw("exit", func(context.Context, json.RawMessage) (json.RawMessage, error) { runtime.Goexit(); return nil, nil }, mesh.Inline()).
-			HandleRaw("echo", callEcho, mesh.Inline()))
+			HandleRaw("echo", callEcho, mesh.Inline()).
+			Handle(exit.With(func(context.Context, struct{}) (int, error) { runtime.Goexit(); return 7, nil })))
 		inlineConnect(t, m.Client(), "tea.echo")
 		for range 10 { // more often than the worker has room
 			returned := false
@@ -200,10 +327,11 @@ func TestInlineGoexit(t *testing.T) {
 			require.NoError(t, err)
 			require.JSONEq(t, "[1]", string(got))
 		}
+		_, err := exit.Go(t.Context(), m.Client(), struct{}{}).Wait()
+		require.ErrorIs(t, err, mesh.ErrInternal)
 		s, err := m.Broker().Snapshot(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, s.Workers[0].Running, "nothing is still taken for running")
-		require.Zero(t, m.Client().Snapshot().Pending, "nobody waits any more")
 	})
 }
 
@@ -322,8 +450,7 @@ func TestInlineCrowd(t *testing.T) {
 	require.EqualValues(t, callers*calls/5, notified.Load())
 }
 
-// An observer, a slow link, or a transport with goroutines of its own may come between a
-// caller and its task.
+// A task may come before its caller looks for it, or when that has done so.
 func TestInlineOverAnotherTransport(t *testing.T) {
 	t.Parallel()
 	m := callStart(t, mesh.Config{Transport: inlineRelay{inproc.New(inproc.Config{})}}, mesh.NewService("where").HandleRaw("inline", inlineWhere, mesh.Inline()))

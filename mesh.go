@@ -189,11 +189,7 @@ func (m *Mesh) AddWorker(ctx context.Context, cfg WorkerConfig, services ...*Ser
 		return nil, err
 	}
 	w.inline = &m.inline
-	for _, method := range w.methods {
-		if method.inline {
-			m.inline.used.Store(true)
-		}
-	}
+	m.inline.add(w.methods)
 	m.mu.Lock()
 	if m.stopped {
 		m.mu.Unlock()

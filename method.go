@@ -26,8 +26,8 @@ type methodOptions struct {
 	result     json.RawMessage
 }
 
-// mustWake panics where the method of that name is to be inline.
-func (o *methodOptions) mustWake(full string) {
+// mustNotBeInline panics where the method of that name is to be inline.
+func (o *methodOptions) mustNotBeInline(full string) {
 	if o.inline {
 		panic(fmt.Sprintf("mesh: method %q replies with a stream and can't be inline: its handler waits for its reader", full))
 	}
@@ -146,7 +146,7 @@ func newSignature(full string, stream bool, req, res reflect.Type, options []Met
 		o.applyMethod(&s.methodOptions)
 	}
 	if stream {
-		s.mustWake(full)
+		s.mustNotBeInline(full)
 	}
 	if s.params != nil || s.result != nil {
 		panic(fmt.Sprintf("mesh: method %q has its schemas from its Go types; Params and Result are for raw methods", full))
@@ -361,7 +361,9 @@ type Pending[Res any] struct {
 }
 
 func start[Res any](call func() (Res, error)) *Pending[Res] {
-	p := &Pending[Res]{done: make(chan struct{})}
+	p := &Pending[Res]{done: make(chan struct{}), err: &Error{
+		Code: CodeInternal, Local: true, HandedOver: true, Message: "the goroutine of the call was ended, by its handler (Inline) or by an interceptor",
+	}}
 	go func() {
 		defer close(p.done)
 		p.result, p.err = call()

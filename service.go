@@ -87,7 +87,7 @@ func (s *Service) HandleRaw(name string, handle func(ctx context.Context, params
 // HandleRawStream is HandleRaw for a method that replies with many values.
 func (s *Service) HandleRawStream(name string, handle func(ctx context.Context, params json.RawMessage) iter.Seq2[json.RawMessage, error], options ...MethodOption) *Service {
 	h := newRawHandler(s.name, name, options)
-	h.mustWake(s.name + "." + name)
+	h.mustNotBeInline(s.name + "." + name)
 	h.stream = true
 	h.invoke = func(ctx context.Context, _ Codec, in *Invocation) (json.RawMessage, error) {
 		for part, err := range handle(ctx, in.Params) {

@@ -427,8 +427,8 @@ func (c *credit) take(ctx context.Context) error {
 	}
 }
 
-// serve has tasks run, by the goroutines of callers where they may be, and else by those
-// of the pool. It may change the slice.
+// serve has tasks run, by the goroutines of their callers where that may be, and else by
+// those of the pool. It may change the slice.
 func (w *Worker) serve(tasks []*task) {
 	left := tasks[:0]
 	for _, t := range tasks {

@@ -95,7 +95,8 @@ type Backoff struct {
 }
 
 // Worker serves services: it connects to every broker that it knows, registers what it
-// offers, and runs handlers, up to its capacity at once, each in a goroutine of a pool.
+// offers, and runs handlers, up to its capacity at once, each in a goroutine of a pool,
+// or in that of its caller (see [Inline]).
 //
 // A worker is made, run once with [Worker.Run], and ended with [Worker.Shutdown]
 // or by the context of Run.
