@@ -89,7 +89,8 @@ type countingEngine struct {
 	inside  atomic.Bool
 	last    []int // by who brought work: what came last
 	taken   int
-	open    int          // 1: it took work since it was left last
+	open    bool         // it took work since it was left last
+	turn    *countedTurn // in which it took that
 	settled atomic.Int64 // pieces that were carried out
 }
 
@@ -102,15 +103,18 @@ func (e *countingEngine) take(_ time.Time, w [2]int, t *countedTurn) int {
 	if e.last[w[0]]+1 != w[1] {
 		e.t.Errorf("%d comes behind %d", w[1], e.last[w[0]])
 	}
+	if t != e.turn && e.open {
+		e.t.Error("the engine wasn't left before another goroutine ran it")
+	}
 	e.last[w[0]] = w[1]
 	e.taken++
-	e.open = 1
+	e.turn, e.open = t, true
 	t.taken++
 	e.inside.Store(false)
 	return 1 + w[1]%100 // so that turns are spent
 }
 
-func (e *countingEngine) leave(time.Time, *countedTurn) { e.open = 0 }
+func (e *countingEngine) leave(time.Time, *countedTurn) { e.open = false }
 
 func (e *countingEngine) finish(t *countedTurn) {
 	e.settled.Add(int64(t.taken))
@@ -140,7 +144,7 @@ func TestCombiner(t *testing.T) {
 	e.work.relays.Wait()
 	require.EqualValues(t, bringers*pieces, e.settled.Load())
 	require.Equal(t, bringers*pieces, e.taken)
-	require.Zero(t, e.open, "it was left")
+	require.False(t, e.open, "it was left")
 	require.EqualValues(t, idle, e.work.state.Load())
 	require.Empty(t, e.work.inbox)
 }

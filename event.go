@@ -103,6 +103,7 @@ func newEvent(o *majordomo.Observation) Event {
 type watchers struct {
 	observe func([]Event) // may be nil
 	told    sync.Cond     // a batch was told, or nobody tells any more
+	left    atomic.Bool   // an observer panicked, and nobody tells what came behind
 
 	mu      sync.Mutex // guards what follows
 	queue   []Event
@@ -148,6 +149,7 @@ func (w *watchers) takeTurn() {
 	more := false
 	defer func() {
 		w.telling = more
+		w.left.Store(!more && len(w.queue) > 0)
 		w.told.Broadcast()
 	}()
 	for told := 0; len(w.queue) > 0; {

@@ -59,6 +59,23 @@ func TestTurnTellsEventsOfOthers(t *testing.T) {
 	require.Equal(t, 2, told)
 }
 
+// What came while an observer panicked is told with the next turn, whatever that is of.
+func TestObserverPanicsAndOthersAreTold(t *testing.T) {
+	t.Parallel()
+	told := 0
+	var ask func()
+	s, ask := watchedStage(t, func(batch []Event) {
+		if told += len(batch); told == 2 {
+			ask()
+			panic("bad observer")
+		}
+	})
+	require.Panics(t, ask)
+	require.Equal(t, 2, told)
+	require.NoError(t, s.do(context.Background(), func(*majordomo.Broker) {}))
+	require.Equal(t, 4, told)
+}
+
 // An observer that panics does so where its events were made, as a receiver does,
 // and leaves nothing locked behind.
 func TestObserverPanics(t *testing.T) {

@@ -286,7 +286,7 @@ func (s *stage) finish(t *turn) {
 			close(s.drained)
 		}
 	}
-	if t.watched {
+	if t.watched || s.watchers.left.Load() {
 		s.watchers.tell()
 		if len(t.events) > 0 && t.events[0].Kind == majordomo.Message {
 			s.watchers.hold()
